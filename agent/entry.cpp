@@ -3,7 +3,6 @@
 #include <cstdlib>   // secure_getenv
 #include <cstring>   // strncmp
 #include <dlfcn.h>   // dlsym
-#include <fstream>   // ifstream
 #include <link.h>    // dl_iterate_phdr
 #include <pthread.h>
 #include <sys/auxv.h>
@@ -17,18 +16,21 @@
 #include "late_start.hpp"
 #include "options.hpp"
 #include "pyagent/interpreter/find_runtime.hpp"
+#include "pyagent/process/proc_file.hpp"
 #include "pyagent/process/status.hpp"
 #include "pyagent/recording/encoder.hpp"
 #include "signals.hpp"
 #include "state.hpp"
 
-/// Its address tells the copies of this library apart: only the first that the loader finds becomes active.
-extern "C" __attribute__((visibility("default"))) const char pyagent_agent[] = "pyagent agent 0.1.0";
+/// Its address tells the copies of this library apart: only the first that the loader finds becomes active. A reference to
+/// the exported name would be bound to the first copy's in every copy; the hidden one is this copy's own.
+extern "C" __attribute__((visibility("hidden"))) const char pyagent_own_mark[] = "pyagent agent 0.1.0";
+extern "C" __attribute__((visibility("default"), alias("pyagent_own_mark"))) const char pyagent_agent[];
 
 namespace pyagent::agent {
 namespace {
 
-bool is_first_copy() noexcept { return ::dlsym(RTLD_DEFAULT, "pyagent_agent") == pyagent_agent; }
+bool is_first_copy() noexcept { return ::dlsym(RTLD_DEFAULT, "pyagent_agent") == pyagent_own_mark; }
 
 /// Cheap: most programs that get this library preloaded are not Python.
 bool has_python() noexcept {
@@ -59,11 +61,6 @@ std::uint64_t find_thread_data() noexcept {
   return offset;
 }
 
-std::string read_file(const std::string& path) {
-  std::ifstream file{path, std::ios::binary};
-  return {std::istreambuf_iterator<char>{file}, {}};
-}
-
 /// True when a process further up was started with the same PYAGENT and runs Python: that one writes the output file.
 /// Programs between that are not Python (timeout, env, sh -c) do not count.
 bool has_sampled_ancestor(const std::string& options) {
@@ -71,9 +68,9 @@ bool has_sampled_ancestor(const std::string& options) {
   constexpr int most = 16;
   pid_t pid = ::getppid();
   for (int i = 0; i < most && pid > 1; ++i) {
-    const std::string directory = "/proc/" + std::to_string(pid);
-    if (('\0' + read_file(directory + "/environ")).find(wanted) == std::string::npos) return false;
-    const std::string maps = read_file(directory + "/maps");
+    const std::string environment = process::read_text(process::proc_path(pid, "environ")).value_or({});
+    if (('\0' + environment).find(wanted) == std::string::npos) return false;
+    const std::string maps = process::read_text(process::proc_path(pid, "maps")).value_or({});
     if (maps.find("/python") != std::string::npos || maps.find("/libpython") != std::string::npos) return true;
     const auto status = process::read_status(pid);
     if (!status) return false;
@@ -123,6 +120,7 @@ bool find_target(std::string& problem) {
             .runtime = runtime->runtime,
             .current_thread = runtime->current_thread_symbol};
   state.target = &target;
+  state.is_doubted = runtime->needs_self_check;
   return true;
 }
 

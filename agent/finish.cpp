@@ -84,6 +84,8 @@ Errc write_profile(const recording::Reader& reader) {
 /// The last line: what was sampled and where it is, or why it is not.
 std::string convert(std::uint64_t cpu) {
   const std::string counts = describe_counts() + " of " + seconds(cpu) + " CPU time";
+  if (state.is_doubted.load() && counted(Counter::dropped) != 0)
+    return "no profile: this version of Python is not known to this pyagent, and its structures did not pass the self-check (" + counts + ")";
   if (!state.is_open.load()) {
     if (const int failed = state.open_error.load())
       return "no profile: " + output().recording + " can't be created: " + message(static_cast<Errc>(failed));

@@ -67,10 +67,13 @@ bool read_own(const LocalMemory& memory, Slot& slot, Address candidate, cpython:
   return true;
 }
 
+/// The newest interpreter. Its address stands in static memory, which is always there.
+Address newest_interpreter() noexcept { return memory::read_pointer(ProvenMemory{}, state.target->interpreter_head).value_or(Address{}); }
+
 Address newest_thread(const LocalMemory& memory) noexcept {
-  const auto interpreter = memory::read_pointer(memory, state.target->interpreter_head);
-  if (!interpreter || !*interpreter) return {};
-  return memory::read_pointer(memory, *interpreter + state.target->layout.interpreter.threads_head).value_or(Address{});
+  const Address interpreter = newest_interpreter();
+  if (!interpreter) return {};
+  return memory::read_pointer(memory, interpreter + state.target->layout.interpreter.threads_head).value_or(Address{});
 }
 
 /// Most thread states that one thread may have: one for each interpreter whose code is on its stack.
@@ -78,9 +81,8 @@ constexpr std::size_t max_states = 8;
 using ThreadStates = FixedVector<Address, max_states>;
 
 bool has_one_interpreter(const LocalMemory& memory) noexcept {
-  const auto head = memory::read_pointer(memory, state.target->interpreter_head);
-  if (!head || !*head) return true;
-  return !memory::read_pointer(memory, *head + state.target->layout.interpreter.next).value_or(Address{});
+  const Address newest = newest_interpreter();
+  return !newest || !memory::read_pointer(memory, newest + state.target->layout.interpreter.next).value_or(Address{});
 }
 
 /// Finds this thread's states by the interpreters' own lists.
@@ -232,6 +234,15 @@ __attribute__((noinline)) Capture capture_states(LocalMemory& memory, Slot& slot
   return result;
 }
 
+/// The self-check of a version that nobody described: nothing is recorded before one stack was whole, from a leaf to the
+/// thread's base with a code object and an instruction inside it in each frame. What is not whole meanwhile is dropped and counted.
+bool passes_self_check(capture::Outcome outcome) noexcept {
+  if (!state.is_doubted.load(std::memory_order_relaxed)) return true;
+  if (outcome != capture::Outcome::whole) return false;
+  state.is_doubted.store(false, std::memory_order_relaxed);
+  return true;
+}
+
 /// Turns frames into what a sample stores; the number of them, or none if a code object could not be recorded.
 std::span<const recording::CodedFrame> code_frames(const LocalMemory& memory, Slot& slot, std::span<const cpython::RawFrame> frames,
                                                    bool is_proven) noexcept {
@@ -290,6 +301,7 @@ __attribute__((noinline)) void take_sample(Slot& slot, const void* context) noex
   slot.last_cpu = clock;
   state.ticked_cpu.fetch_add(used, std::memory_order_relaxed);
   stack.finish();
+  if (stack.depth() != 0 && !passes_self_check(captured.outcome)) return count(Counter::dropped);
   if (stack.depth() == 0) return count(captured.outcome == capture::Outcome::whole ? Counter::without_python : Counter::unreadable);
   write_sample(memory, slot, captured, stack, read_clock(CLOCK_MONOTONIC), used);
 }

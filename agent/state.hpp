@@ -31,6 +31,7 @@ struct State {
   clockid_t clock;                   ///< what the timers count: the thread's CPU clock, or CLOCK_MONOTONIC in tests
   std::uint64_t interval;            ///< nanoseconds
   const capture::Target* target;     ///< the interpreter
+  std::atomic<bool> is_doubted;      ///< a version nobody described, of which no whole stack was seen yet
   bool can_read_by_call;             ///< see LocalMemory::probe
   std::uint64_t thread_data_offset;  ///< from pthread_self() to the value of thread-specific key 0; 0 if not known
   std::uint64_t main_thread_id;      ///< pthread_t of the main thread

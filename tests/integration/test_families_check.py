@@ -46,6 +46,8 @@ def test_the_checker_accepts_what_the_tracer_shows_and_rejects_it_cut(python, ki
             if all(frame.name in ("<module>", "main", "run_short") for frame in stack):
                 continue
         for other in list(spoiled(stack))[:50]:
+            if not of_program(other, program):
+                continue  # only the library's frames are left, of which the checker knows nothing
             cut += 1
             if program.check(other) is None and other not in known:
                 accepted.append(other)
