@@ -151,7 +151,10 @@ PYAGENT_EXPORT void _exit(int status) {
 PYAGENT_EXPORT void _Exit(int status) { _exit(status); }
 
 PYAGENT_EXPORT int sigaction(int signal, const struct sigaction* wanted, struct sigaction* before) {
-  if (state.phase.load(std::memory_order_acquire) == Phase::inert) start_if_python_came();
+  // An interpreter that is being initialized ignores SIGXFSZ, and hardly any other program does: looking for it at other
+  // calls would take the loader's lock in signal handlers and in children of fork.
+  // Source: init_signals, CPython Python/pylifecycle.c (3.12: _PySignal_Init, Modules/signalmodule.c)
+  if (signal == SIGXFSZ && wanted != nullptr && state.phase.load(std::memory_order_acquire) == Phase::inert) start_if_python_came();
   if (state.phase.load(std::memory_order_acquire) == Phase::inert || signal != state.signal) return real().sigaction(signal, wanted, before);
   exchange_disposition(wanted, before);
   return 0;

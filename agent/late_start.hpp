@@ -4,7 +4,7 @@
 namespace pyagent::agent {
 
 /// Starts sampling if the program has loaded an interpreter since it was looked at last; else costs next to nothing.
-/// Called where an interpreter that is being initialized is sure to come by: it asks for the disposition of signals.
+/// Called where an interpreter that is being initialized comes by.
 void start_if_python_came();
 
 }  // namespace pyagent::agent
