@@ -259,6 +259,22 @@ std::span<const recording::CodedFrame> code_frames(const LocalMemory& memory, Sl
   return std::span{slot.coded}.first(frames.size());
 }
 
+/// How a sample is flagged and counted that was not simply whole.
+struct Mark {
+  std::uint32_t flag = 0;
+  Counter counter{};
+};
+
+constexpr Mark mark_of(capture::Outcome outcome) noexcept {
+  switch (outcome) {
+    case capture::Outcome::whole: break;
+    case capture::Outcome::repaired: return {bit(SampleFlag::repaired), Counter::repaired};
+    case capture::Outcome::suspect: return {bit(SampleFlag::suspect), Counter::suspect};
+    case capture::Outcome::unreadable: return {bit(SampleFlag::unreadable), Counter::unreadable};
+  }
+  return {};
+}
+
 __attribute__((noinline)) void write_sample(const LocalMemory& memory, Slot& slot, const Capture& captured, const capture::RawStack& stack,
                                             std::uint64_t now, std::uint64_t cpu) noexcept {
   const bool is_proven = captured.outcome == capture::Outcome::whole || captured.outcome == capture::Outcome::repaired;
@@ -267,23 +283,14 @@ __attribute__((noinline)) void write_sample(const LocalMemory& memory, Slot& slo
   recording::SampleHead head{.time = now, .cpu = cpu, .elided = stack.elided(), .elided_at = stack.elided_at()};
   if (captured.holds_gil) head.flags |= bit(SampleFlag::holds_gil);
   if (stack.elided() != 0) head.flags |= bit(SampleFlag::elided);
-  switch (captured.outcome) {
-    case capture::Outcome::whole: break;
-    case capture::Outcome::repaired: head.flags |= bit(SampleFlag::repaired); break;
-    case capture::Outcome::suspect: head.flags |= bit(SampleFlag::suspect); break;
-    case capture::Outcome::unreadable: head.flags |= bit(SampleFlag::unreadable); break;
-  }
+  const Mark mark = mark_of(captured.outcome);
+  head.flags |= mark.flag;
   if (coded.size() != stack.frames().size() || slot.writer.write_sample(head, coded) != Errc::ok) return count(Counter::dropped);
   slot.sampled_cpu += cpu;
   ++slot.samples;
   count(Counter::samples);
   if (stack.elided() != 0) count(Counter::elided);
-  switch (captured.outcome) {
-    case capture::Outcome::whole: break;
-    case capture::Outcome::repaired: count(Counter::repaired); break;
-    case capture::Outcome::suspect: count(Counter::suspect); break;
-    case capture::Outcome::unreadable: count(Counter::unreadable); break;
-  }
+  if (mark.flag != 0) count(mark.counter);
   if ((slot.samples & (slot.samples - 1)) == 0) update_name(memory, slot, captured.interpreter);
 }
 

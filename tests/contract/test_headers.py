@@ -153,7 +153,8 @@ def project_files():
 
 def test_nothing_is_left_for_later():
     marks = re.compile(rb"\b(?:%s)\b" % b"|".join((b"TO" b"DO", b"FIX" b"ME", b"XX" b"X")))
-    assert [str(path) for path in project_files() if marks.search(path.read_bytes())] == []
+    texts = [path for path in project_files() if b"\0" not in path.read_bytes()]
+    assert [str(path) for path in texts if marks.search(path.read_bytes())] == []
 
 
 def test_the_top_level_holds_only_what_the_design_names():

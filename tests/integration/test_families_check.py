@@ -89,3 +89,15 @@ def test_a_line_that_calls_something_else_is_rejected():
     assert "has no line" in program.check(good[:-1] + [good[-1]._replace(line=1)])
     assert "begins with" in program.check(good[1:])
     assert "no such frame" in program.check(good[:-1] + [good[-1]._replace(name="gone")])
+
+
+def test_the_library_alone_is_possible_only_before_and_after_the_program_and_in_new_threads():
+    program = families_check.load(KINDS[0], (3, 12))
+    library = (Frame("_find_and_load", "<frozen importlib._bootstrap>", 1),)
+    thread = (Frame("Thread._bootstrap", "/usr/lib/python3.12/threading.py", 1),)
+    own = (Frame("<module>", program.path, 1),)
+    assert list(program.check_order([library, own, own, library, library])) == []
+    assert list(program.check_order([library, own, library, own])) == [library]
+    assert list(program.check_order([own, thread, own])) == []
+    assert list(program.check_order([library, library])) == []
+    assert program.check(library) is None

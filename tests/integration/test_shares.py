@@ -4,6 +4,7 @@ import pathlib
 
 import pytest
 
+import report
 import support
 
 PROGRAM = pathlib.Path(__file__).parent / "programs" / "shares.py"
@@ -17,12 +18,14 @@ FUNCTIONS = ("sixty", "thirty", "ten")
 def table(request):
     rows = []
     yield rows
-    write = request.config.pluginmanager.getplugin("terminalreporter").write_line
-    write("")
-    write("%-12s %8s %28s %28s %10s" % ("version", "CPU s", "true shares %", "profile's shares %", "total"))
+    def percents(shares):
+        return " ".join("%.2f" % (100 * share) for share in shares)
+
+    lines = ["%-12s %8s %20s %20s %12s %10s" % ("version", "CPU s", "true shares %", "profile's shares %", "worst error", "total")]
     for tag, total, true, seen, ratio in rows:
-        write("%-12s %8.2f %28s %28s %+9.2f%%" % (tag, total, " ".join("%.2f" % (100 * share) for share in true),
-                                                  " ".join("%.2f" % (100 * share) for share in seen), 100 * (ratio - 1)))
+        worst = max(abs(share - expected) for share, expected in zip(seen, true))
+        lines.append("%-12s %8.2f %20s %20s %11.2f%% %+9.2f%%" % (tag, total, percents(true), percents(seen), 100 * worst, 100 * (ratio - 1)))
+    report.write_lines(request, lines)
 
 
 def test_shares_and_total_are_those_the_program_measured(python, agent, table, request, tmp_path):
