@@ -119,14 +119,15 @@ std::string with_number(const std::string& path, int number) {
   return path.substr(0, at) + "." + std::to_string(number) + path.substr(at);
 }
 
-/// When this process began, by the clock of files; a program that it was before an exec has the same.
+/// When this process began, by the clock of files and at most one clock tick late; a program that it was before an exec
+/// has the same.
 timespec process_start() {
   timespec uptime{}, now{};
   ::clock_gettime(CLOCK_BOOTTIME, &uptime);
   ::clock_gettime(CLOCK_REALTIME, &now);
   const auto status = process::read_status(state.pid);
   const double age = static_cast<double>(uptime.tv_sec) + static_cast<double>(uptime.tv_nsec) / 1e9 -
-                     static_cast<double>(status ? status->start_ticks : 0) / static_cast<double>(process::clock_ticks_per_second());
+                     static_cast<double>(status ? status->start_ticks + 1 : 0) / static_cast<double>(process::clock_ticks_per_second());
   const double start = static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9 - age;
   return {static_cast<time_t>(start), static_cast<long>((start - static_cast<double>(static_cast<time_t>(start))) * 1e9)};
 }

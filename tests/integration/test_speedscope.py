@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 import speedscope_check
+import support
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -125,3 +126,13 @@ def test_a_file_that_the_page_refuses_does_not_pass(samples, tmp_path, monkeypat
     monkeypatch.setattr(speedscope_check, "validate", lambda path: document)
     with pytest.raises(AssertionError):
         speedscope_check.check_speedscope(path)
+
+
+@needs_speedscope
+def test_speedscope_opens_what_the_agent_leaves_behind(python, agent, tmp_path):
+    program = pathlib.Path(__file__).parent / "programs" / "families" / "threads.py"
+    run = support.run_agent(python.exe, program, "rate=1000,clock=monotonic", [0.5], cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    opened = speedscope_check.check_speedscope(run.profile, tmp_path / "picture.png")
+    print("%s: %s" % (python.tag, opened.profile))
+    assert re.match(r'Thread \d+ ".+"$', opened.profile)
