@@ -29,8 +29,10 @@ std::string name_of_program(const std::vector<std::string>& arguments) {
     if (argument.size() < 2 || argument[0] != '-') {
       if (argument == "-") return interpreter;
       std::string name = base_name(argument);
-      if (name == "__main__.py" || name.empty()) name = base_name(argument.substr(0, argument.rfind('/', argument.size() - 2)));
-      if (const auto dot = name.rfind(".py"); dot != std::string::npos && dot != 0 && dot + 3 == name.size()) name.resize(dot);
+      if (name == "__main__.py" || name.empty())
+        name = base_name(argument.substr(0, argument.rfind('/', argument.size() - 2)));
+      if (const auto dot = name.rfind(".py"); dot != std::string::npos && dot != 0 && dot + 3 == name.size())
+        name.resize(dot);
       return name.empty() ? interpreter : name;
     }
     if (argument.starts_with("--")) {

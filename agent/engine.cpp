@@ -1,7 +1,6 @@
 // One CPU-clock timer per thread (SIGEV_THREAD_ID), by raw system calls: no helper thread, no descriptor, no EINTR.
 #include "engine.hpp"
 
-#include <cstring>    // memcpy
 #include <fcntl.h>    // O_DIRECTORY
 #include <pthread.h>  // pthread_self
 #include <signal.h>   // sigevent
@@ -10,6 +9,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <cstring>  // memcpy
 
 #include "parked.hpp"
 #include "signals.hpp"
@@ -35,7 +36,8 @@ std::uint64_t scramble(std::uint64_t value) noexcept {
 Slot* chunk_of(std::uint32_t chunk) noexcept {
   if (Slot* const slots = state.chunks[chunk].load(std::memory_order_acquire)) return slots;
   constexpr std::size_t bytes = sizeof(Slot) * slots_per_chunk;
-  const long fresh = ::syscall(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const long fresh =
+      ::syscall(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (fresh < 0 && fresh > -4096) return nullptr;
   ::syscall(SYS_madvise, fresh, bytes, MADV_DONTDUMP);
   Slot* const slots = reinterpret_cast<Slot*>(fresh);
@@ -60,7 +62,8 @@ Slot* take_slot() noexcept {
       return nullptr;
     }
     slot_hint.store(number + 1, std::memory_order_relaxed);
-    for (auto highest = highest_slot.load(); highest <= number && !highest_slot.compare_exchange_weak(highest, number + 1);) {
+    for (auto highest = highest_slot.load();
+         highest <= number && !highest_slot.compare_exchange_weak(highest, number + 1);) {
     }
     Slot* const slot = slots + number % slots_per_chunk;
     slot->number = number;
@@ -93,9 +96,12 @@ bool make_timer(Slot& slot, pid_t tid, clockid_t clock, int& timer) noexcept {
 bool create_timer(Slot& slot, pid_t tid, clockid_t clock) noexcept {
   if (!make_timer(slot, tid, clock, slot.timer)) return false;
   // The first tick comes at a random point of the interval, so that threads don't tick in step with what they do.
-  const std::uint64_t first = 1 + scramble(static_cast<std::uint64_t>(tid) ^ read_clock(CLOCK_MONOTONIC)) % state.interval;
-  // A wall clock runs on while the handler works: such a timer is set anew by each tick, or it would starve the program.
-  const itimerspec times{.it_interval = to_timespec(clock == CLOCK_MONOTONIC ? 0 : state.interval), .it_value = to_timespec(first)};
+  const std::uint64_t first =
+      1 + scramble(static_cast<std::uint64_t>(tid) ^ read_clock(CLOCK_MONOTONIC)) % state.interval;
+  // A wall clock runs on while the handler works: such a timer is set anew by each tick, or it would starve the
+  // program.
+  const itimerspec times{.it_interval = to_timespec(clock == CLOCK_MONOTONIC ? 0 : state.interval),
+                         .it_value = to_timespec(first)};
   slot.is_armed.store(true, std::memory_order_release);
   if (::syscall(SYS_timer_settime, slot.timer, 0, &times, nullptr) == 0) return true;
   slot.is_armed.store(false, std::memory_order_release);
@@ -162,7 +168,8 @@ bool ask_for_second_look(Slot& slot) noexcept {
   constexpr std::uint64_t delay = 20'000;
   const itimerspec times{.it_interval = {}, .it_value = to_timespec(delay)};
   if (!slot.has_look_timer) slot.has_look_timer = make_timer(slot, slot.thread.tid, CLOCK_MONOTONIC, slot.look_timer);
-  return slot.is_second_look = slot.has_look_timer && ::syscall(SYS_timer_settime, slot.look_timer, 0, &times, nullptr) == 0;
+  return slot.is_second_look =
+             slot.has_look_timer && ::syscall(SYS_timer_settime, slot.look_timer, 0, &times, nullptr) == 0;
 }
 
 void delete_timers(Slot& slot) noexcept {
@@ -193,7 +200,8 @@ void end_own_thread() noexcept {
   delete_timers(*slot);
   end_own_wait(*slot);
   if (slot->samples != 0 && state.is_open.load(std::memory_order_acquire) && state.phase.load() == Phase::sampling)
-    slot->writer.write_thread_cpu(slot->thread.index, read_clock(CLOCK_THREAD_CPUTIME_ID) - slot->first_cpu, slot->sampled_cpu);
+    slot->writer.write_thread_cpu(slot->thread.index, read_clock(CLOCK_THREAD_CPUTIME_ID) - slot->first_cpu,
+                                  slot->sampled_cpu);
   own_slot = nullptr;
   free_slot(*slot);
 }
@@ -208,7 +216,8 @@ void adopt_all_threads() noexcept {
       std::uint16_t length;
       std::memcpy(&length, entries + at + 16, sizeof length);
       pid_t tid = 0;
-      for (const char* digit = entries + at + 19; *digit >= '0' && *digit <= '9'; ++digit) tid = tid * 10 + (*digit - '0');
+      for (const char* digit = entries + at + 19; *digit >= '0' && *digit <= '9'; ++digit)
+        tid = tid * 10 + (*digit - '0');
       if (tid != 0 && tid != state.helper.load(std::memory_order_relaxed) && !has_slot(tid)) adopt_thread(tid, 0, {});
       at += length;
     }
@@ -220,7 +229,8 @@ void find_unsampled_threads() noexcept {
   constexpr std::uint64_t period = 1'000'000'000;
   const std::uint64_t now = read_clock(CLOCK_MONOTONIC);
   std::uint64_t last = state.unaccounted_check.load(std::memory_order_relaxed);
-  if (now - last < period || !state.unaccounted_check.compare_exchange_strong(last, now, std::memory_order_relaxed)) return;
+  if (now - last < period || !state.unaccounted_check.compare_exchange_strong(last, now, std::memory_order_relaxed))
+    return;
   const std::uint64_t process_cpu = read_clock(CLOCK_PROCESS_CPUTIME_ID);
   const std::uint64_t known = state.ticked_cpu.load(std::memory_order_relaxed);
   const std::uint64_t missing = process_cpu - known;
@@ -237,7 +247,8 @@ void restart_in_child() noexcept {
   state.codes.clear();
   for (std::uint32_t i = 0; i < slot_limit(); ++i) state.owners[i].store(0, std::memory_order_relaxed);
   for (auto& chunk : state.chunks)
-    if (Slot* const slots = chunk.exchange(nullptr, std::memory_order_relaxed)) ::syscall(SYS_munmap, slots, sizeof(Slot) * slots_per_chunk);
+    if (Slot* const slots = chunk.exchange(nullptr, std::memory_order_relaxed))
+      ::syscall(SYS_munmap, slots, sizeof(Slot) * slots_per_chunk);
   for (auto& counter : state.counters) counter.store(0, std::memory_order_relaxed);
   state.is_opening.store(false);
   state.is_open.store(false);

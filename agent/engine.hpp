@@ -1,8 +1,9 @@
 // Timers and the threads they belong to.
 #pragma once
 
-#include <span>         // span
 #include <sys/types.h>  // clockid_t, pid_t
+
+#include <span>  // span
 
 #include "slot.hpp"
 
@@ -32,8 +33,9 @@ void end_own_thread() noexcept;
 /// At the end of each tick: the next one, if the clock is not one of CPU time. signal-safe
 void set_timer_anew(const Slot& slot) noexcept;
 
-/// Makes the next tick come in some 20 us, to look again at a thread that was caught between two frames; false if this was
-/// the second look already, or the kernel refuses. The one timer of ours that may tick while the thread sleeps. signal-safe
+/// Makes the next tick come in some 20 us, to look again at a thread that was caught between two frames; false if this
+/// was the second look already, or the kernel refuses. The one timer of ours that may tick while the thread sleeps.
+/// signal-safe
 bool ask_for_second_look(Slot& slot) noexcept;
 
 /// Deletes what `slot` has of timers.

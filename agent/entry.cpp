@@ -1,13 +1,14 @@
 // Where the loader enters: decides whether this process is to be sampled, and starts it.
-#include <array>     // array
-#include <cstdlib>   // secure_getenv
-#include <cstring>   // strncmp
-#include <dlfcn.h>   // dlsym
-#include <link.h>    // dl_iterate_phdr
+#include <dlfcn.h>  // dlsym
+#include <link.h>   // dl_iterate_phdr
 #include <pthread.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <array>    // array
+#include <cstdlib>  // secure_getenv
+#include <cstring>  // strncmp
 
 #include "command_line.hpp"
 #include "engine.hpp"
@@ -22,8 +23,8 @@
 #include "signals.hpp"
 #include "state.hpp"
 
-/// Its address tells the copies of this library apart: only the first that the loader finds becomes active. A reference to
-/// the exported name would be bound to the first copy's in every copy; the hidden one is this copy's own.
+/// Its address tells the copies of this library apart: only the first that the loader finds becomes active. A reference
+/// to the exported name would be bound to the first copy's in every copy; the hidden one is this copy's own.
 extern "C" __attribute__((visibility("hidden"))) const char pyagent_own_mark[] = "pyagent agent 0.1.0";
 extern "C" __attribute__((visibility("default"), alias("pyagent_own_mark"))) const char pyagent_agent[];
 
@@ -43,8 +44,8 @@ bool has_python() noexcept {
   return ::dl_iterate_phdr(is_python, nullptr) != 0;
 }
 
-/// Where the C library keeps a thread's specific values: learned by looking for one that was just set. Up to 32 keys lie
-/// inside struct pthread, 16 bytes each: {sequence, value}. Source: struct pthread, glibc nptl/descr.h
+/// Where the C library keeps a thread's specific values: learned by looking for one that was just set. Up to 32 keys
+/// lie inside struct pthread, 16 bytes each: {sequence, value}. Source: struct pthread, glibc nptl/descr.h
 std::uint64_t find_thread_data() noexcept {
   pthread_key_t key;
   if (::pthread_key_create(&key, nullptr) != 0) return 0;
@@ -54,7 +55,8 @@ std::uint64_t find_thread_data() noexcept {
     const auto* const words = reinterpret_cast<const std::uint64_t*>(pthread_self());
     constexpr std::size_t most = 256;
     for (std::size_t i = 1; i < most && offset == 0; ++i)
-      if (words[i] == reinterpret_cast<std::uint64_t>(&mark) && i * 8 > std::size_t{key} * 16) offset = i * 8 - std::size_t{key} * 16;
+      if (words[i] == reinterpret_cast<std::uint64_t>(&mark) && i * 8 > std::size_t{key} * 16)
+        offset = i * 8 - std::size_t{key} * 16;
     ::pthread_setspecific(key, nullptr);
   }
   ::pthread_key_delete(key);
@@ -108,7 +110,8 @@ bool find_target(std::string& problem) {
   interpreter::FindFailure why;
   const auto runtime = interpreter::find_runtime(memory, state.pid, &why);
   if (!runtime) {
-    problem = "this Python can't be sampled: " + (why.explanation.empty() ? std::string{message(runtime.error())} : why.explanation);
+    problem = "this Python can't be sampled: " +
+              (why.explanation.empty() ? std::string{message(runtime.error())} : why.explanation);
     return false;
   }
   if (!runtime->code_type) return problem = "this Python can't be sampled: it does not export PyCode_Type", false;
@@ -131,10 +134,12 @@ void warn_of_slow_tick(const Options& options) {
   const double most = tick.tv_nsec > 0 ? 1e9 / static_cast<double>(tick.tv_nsec) : 0;
   if (options.clock == Options::Clock::cpu && most > 0 && options.rate > most * 1.01)
     say("rate " + std::to_string(static_cast<long>(options.rate)) + " is above this kernel's tick: there will be " +
-        std::to_string(static_cast<long>(most)) + " samples per second of CPU time, each standing for the time since the last");
+        std::to_string(static_cast<long>(most)) +
+        " samples per second of CPU time, each standing for the time since the last");
 }
 
-/// Whether the forking thread had our signal blocked. Small, as all static thread storage of a preloaded library has to be.
+/// Whether the forking thread had our signal blocked. Small, as all static thread storage of a preloaded library has to
+/// be.
 thread_local bool was_blocked;
 
 void before_fork() {
@@ -180,10 +185,13 @@ void start(const void* stack_end) {
   state.clock = options->clock == Options::Clock::monotonic ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
   state.interval = static_cast<std::uint64_t>(options->interval().count());
   const bool is_child = text != nullptr && has_sampled_ancestor(text);
-  if (!find_target(problem) || !prepare_output(*options, is_child, problem)) return say(problem + "; the program runs unprofiled");
+  if (!find_target(problem) || !prepare_output(*options, is_child, problem))
+    return say(problem + "; the program runs unprofiled");
   state.thread_data_offset = find_thread_data();
   prepare_process_record();
-  if (!install_handler()) return say("all signals that could serve are taken (SIGPROF, SIGVTALRM, SIGSTKFLT, SIGPWR); the program runs unprofiled");
+  if (!install_handler())
+    return say(
+        "all signals that could serve are taken (SIGPROF, SIGVTALRM, SIGSTKFLT, SIGPWR); the program runs unprofiled");
   install_thread_end();
   warn_of_slow_tick(*options);
   ::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
@@ -202,7 +210,8 @@ __attribute__((constructor)) void enter(int, char** arguments, char**) {
 }
 
 __attribute__((destructor)) void leave() {
-  if (state.phase.load() == Phase::sampling && state.pid == static_cast<pid_t>(::syscall(SYS_getpid))) finish(Ending::exit);
+  if (state.phase.load() == Phase::sampling && state.pid == static_cast<pid_t>(::syscall(SYS_getpid)))
+    finish(Ending::exit);
 }
 
 }  // namespace

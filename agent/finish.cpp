@@ -1,15 +1,16 @@
 // Stops sampling and turns the recording into a profile.
 #include "finish.hpp"
 
-#include <array>     // array
-#include <cerrno>    // errno
-#include <cstdio>    // snprintf
-#include <cstring>   // strerror
-#include <exception>
-#include <sched.h>   // sched_yield
+#include <sched.h>  // sched_yield
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <array>    // array
+#include <cerrno>   // errno
+#include <cstdio>   // snprintf
+#include <cstring>  // strerror
+#include <exception>
 
 #include "command_line.hpp"
 #include "engine.hpp"
@@ -60,10 +61,12 @@ std::string seconds(std::uint64_t nanoseconds) {
 std::string describe_counts() {
   const std::uint64_t samples = counted(Counter::samples);
   const std::uint64_t flagged = counted(Counter::suspect) + counted(Counter::unreadable);
-  std::string text = std::to_string(samples) + (samples == 1 ? " sample" : " samples") + ", " + std::to_string(flagged) + " flagged";
+  std::string text =
+      std::to_string(samples) + (samples == 1 ? " sample" : " samples") + ", " + std::to_string(flagged) + " flagged";
   if (const auto dropped = counted(Counter::dropped)) text += ", " + std::to_string(dropped) + " dropped";
   if (const auto elided = counted(Counter::elided)) text += ", " + std::to_string(elided) + " too deep to keep whole";
-  if (const auto threads = counted(Counter::unsampled_threads)) text += ", " + std::to_string(threads) + " threads without a timer";
+  if (const auto threads = counted(Counter::unsampled_threads))
+    text += ", " + std::to_string(threads) + " threads without a timer";
   return text;
 }
 
@@ -77,7 +80,8 @@ Errc write_profile(const recording::Reader& reader) {
                                        .idle = options.idle};
   const profile::Profile profile = profile::build_profile(reader, wanted);
   format::FileSink sink{output().path};
-  const Errc failed = options.format == Options::Format::raw ? format::write_raw(profile, sink) : format::write_speedscope(profile, sink);
+  const Errc failed = options.format == Options::Format::raw ? format::write_raw(profile, sink)
+                                                             : format::write_speedscope(profile, sink);
   return failed != Errc::ok ? failed : sink.commit();
 }
 
@@ -85,7 +89,9 @@ Errc write_profile(const recording::Reader& reader) {
 std::string convert(std::uint64_t cpu) {
   const std::string counts = describe_counts() + " of " + seconds(cpu) + " CPU time";
   if (state.is_doubted.load() && counted(Counter::dropped) != 0)
-    return "no profile: this version of Python is not known to this pyagent, and its structures did not pass the self-check (" + counts + ")";
+    return "no profile: this version of Python is not known to this pyagent, and its structures did not pass the "
+           "self-check (" +
+           counts + ")";
   if (!state.is_open.load()) {
     if (const int failed = state.open_error.load())
       return "no profile: " + output().recording + " can't be created: " + message(static_cast<Errc>(failed));
@@ -99,13 +105,18 @@ std::string convert(std::uint64_t cpu) {
   if (!reader) return counts + ", but the recording can't be read: " + message(reader.error()) + kept;
   if (const Errc failed = write_profile(*reader); failed != Errc::ok)
     return counts + ", but " + output().path + " can't be written: " + message(failed) + kept;
+  if (const Error damage = reader->damage(); damage.code != Errc::ok)
+    return counts + ": " + output().shown + ", which lacks what stands behind byte " +
+           std::to_string(damage.where.value) + " of the recording (" + message(damage) + ")" + kept;
   ::unlink(output().recording.c_str());
   return counts + ": " + output().shown;
 }
 
 bool is_writable_directory(const std::string& directory, std::string& problem) {
   struct stat status {};
-  if (::stat(directory.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && ::access(directory.c_str(), W_OK | X_OK) == 0) return true;
+  if (::stat(directory.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+      ::access(directory.c_str(), W_OK | X_OK) == 0)
+    return true;
   problem = "can't write to " + directory + ": " + (errno != 0 ? std::strerror(errno) : "not a directory") +
             "\n  name a file in another directory with PYAGENT=output=FILE";
   return false;
@@ -127,9 +138,11 @@ timespec process_start() {
   ::clock_gettime(CLOCK_REALTIME, &now);
   const auto status = process::read_status(state.pid);
   const double age = static_cast<double>(uptime.tv_sec) + static_cast<double>(uptime.tv_nsec) / 1e9 -
-                     static_cast<double>(status ? status->start_ticks + 1 : 0) / static_cast<double>(process::clock_ticks_per_second());
+                     static_cast<double>(status ? status->start_ticks + 1 : 0) /
+                         static_cast<double>(process::clock_ticks_per_second());
   const double start = static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9 - age;
-  return {static_cast<time_t>(start), static_cast<long>((start - static_cast<double>(static_cast<time_t>(start))) * 1e9)};
+  return {static_cast<time_t>(start),
+          static_cast<long>((start - static_cast<double>(static_cast<time_t>(start))) * 1e9)};
 }
 
 /// "prof.json" becomes "prof.2.json" when this process wrote the former before it executed the present program.
@@ -138,7 +151,8 @@ std::string avoid_own_earlier(const std::string& path) {
   const auto is_own = [&](const std::string& name) {
     struct stat status {};
     return ::stat(name.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
-           (status.st_mtim.tv_sec > start.tv_sec || (status.st_mtim.tv_sec == start.tv_sec && status.st_mtim.tv_nsec >= start.tv_nsec));
+           (status.st_mtim.tv_sec > start.tv_sec ||
+            (status.st_mtim.tv_sec == start.tv_sec && status.st_mtim.tv_nsec >= start.tv_nsec));
   };
   if (!is_own(path)) return path;
   for (int number = 2;; ++number)
@@ -146,7 +160,8 @@ std::string avoid_own_earlier(const std::string& path) {
 }
 
 std::string replace_pid(std::string path, pid_t pid) {
-  for (auto at = path.find("%p"); at != std::string::npos; at = path.find("%p", at)) path.replace(at, 2, std::to_string(pid));
+  for (auto at = path.find("%p"); at != std::string::npos; at = path.find("%p", at))
+    path.replace(at, 2, std::to_string(pid));
   return path;
 }
 
@@ -189,12 +204,14 @@ bool prepare_output(const Options& options, bool is_child, std::string& problem)
     out.path = std::string{directory.data()} + "/" + path;
   }
   struct stat status {};
-  if (::stat(out.path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) return problem = out.path + " is a directory", false;
+  if (::stat(out.path.c_str(), &status) == 0 && S_ISDIR(status.st_mode))
+    return problem = out.path + " is a directory", false;
   errno = 0;
   const std::string directory = out.path.substr(0, std::max<std::size_t>(out.path.rfind('/'), 1));
   if (!is_writable_directory(directory, problem)) return false;
   // The name is made up new for each process: no file of this name is anybody else's.
-  out.recording = out.path + "." + std::to_string(state.pid) + "-" + std::to_string(read_clock(CLOCK_REALTIME) % 1'000'000'000'000) + ".pyagent";
+  out.recording = out.path + "." + std::to_string(state.pid) + "-" +
+                  std::to_string(read_clock(CLOCK_REALTIME) % 1'000'000'000'000) + ".pyagent";
   state.recording_path = out.recording.c_str();
   return true;
 }

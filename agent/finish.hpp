@@ -21,8 +21,8 @@ struct Output {
 /// In an object that is never destroyed: threads may outlive static destructors.
 Output& output() noexcept;
 
-/// Fills `output()` for this process. `is_child` adds the pid to the name, so that a parent's file is never overwritten.
-/// False, with a sentence for people in `problem`, if nothing can be written there.
+/// Fills `output()` for this process. `is_child` adds the pid to the name, so that a parent's file is never
+/// overwritten. False, with a sentence for people in `problem`, if nothing can be written there.
 bool prepare_output(const Options& options, bool is_child, std::string& problem);
 
 /// Stops sampling, writes the profile and says so, once. Later calls do nothing.

@@ -1,11 +1,12 @@
 // The signal handler: one sample of the thread that it interrupts. No heap, no locks, no stdio, hardly any stack.
-#include <algorithm>   // min
-#include <atomic>      // atomic
-#include <cerrno>      // errno
-#include <cstdint>     // uint64_t
 #include <pthread.h>   // pthread_self
 #include <signal.h>    // siginfo_t
 #include <ucontext.h>  // ucontext_t
+
+#include <algorithm>  // min
+#include <atomic>     // atomic
+#include <cerrno>     // errno
+#include <cstdint>    // uint64_t
 
 #include "engine.hpp"
 #include "pyagent/capture/thread_capture.hpp"
@@ -68,7 +69,9 @@ bool read_own(const LocalMemory& memory, Slot& slot, Address candidate, cpython:
 }
 
 /// The newest interpreter. Its address stands in static memory, which is always there.
-Address newest_interpreter() noexcept { return memory::read_pointer(ProvenMemory{}, state.target->interpreter_head).value_or(Address{}); }
+Address newest_interpreter() noexcept {
+  return memory::read_pointer(ProvenMemory{}, state.target->interpreter_head).value_or(Address{});
+}
 
 Address newest_thread(const LocalMemory& memory) noexcept {
   const Address interpreter = newest_interpreter();
@@ -124,7 +127,8 @@ bool holds_gil(const LocalMemory& memory, const cpython::RawThread& thread) noex
     case cpython::GilHolder::current_symbol:
       return memory::read_pointer(ProvenMemory{}, state.target->current_thread).value_or(Address{}) == thread.thread;
     case cpython::GilHolder::runtime:
-      return memory::read_pointer(ProvenMemory{}, state.target->runtime + layout.runtime.tstate_current).value_or(Address{}) == thread.thread;
+      return memory::read_pointer(ProvenMemory{}, state.target->runtime + layout.runtime.tstate_current)
+                 .value_or(Address{}) == thread.thread;
     case cpython::GilHolder::interpreter: {
       const auto gil = memory::read_pointer(memory, thread.interpreter + layout.interpreter.gil);
       if (!gil || !*gil) return false;
@@ -132,7 +136,8 @@ bool holds_gil(const LocalMemory& memory, const cpython::RawThread& thread) noex
       const auto locked = memory::read_value<std::int32_t>(memory, *gil + layout.gil.locked);
       return holder && locked && *holder == thread.thread && *locked == 1;
     }
-    case cpython::GilHolder::attached: return thread.state == 1;
+    case cpython::GilHolder::attached:
+      return thread.state == 1;
   }
   return false;
 }
@@ -152,7 +157,8 @@ std::span<const char> finish_text(std::span<char> room, const Result<cpython::St
 /// Room for a text, without that of the marker.
 std::span<char> room_for_text(std::array<char, 4096>& text) noexcept { return std::span{text}.first(text.size() - 3); }
 
-/// `memory` reads the code object; the classes that tell its owner are read guarded, because they may change at any time.
+/// `memory` reads the code object; the classes that tell its owner are read guarded, because they may change at any
+/// time.
 template <memory::Memory M>
 __attribute__((noinline)) std::uint32_t write_code(const M& memory, Slot& slot, const cpython::RawFrame& frame,
                                                    const cpython::RawCode& code, std::uint64_t identity) noexcept {
@@ -165,8 +171,9 @@ __attribute__((noinline)) std::uint32_t write_code(const M& memory, Slot& slot, 
   std::span<const char> qualified;
   if (code.qualname) {
     qualified = read_text(code.qualname, slot.texts[2]);
-  } else if (const auto owner = cpython::read_defining_class(LocalMemory{state.pid, state.can_read_by_call}, layout, frame.frame, frame.code,
-                                                                     code, room_for_text(slot.texts[2]))) {
+  } else if (const auto owner =
+                 cpython::read_defining_class(LocalMemory{state.pid, state.can_read_by_call}, layout, frame.frame,
+                                              frame.code, code, room_for_text(slot.texts[2]))) {
     auto& text = slot.texts[2];
     const std::size_t fits = std::min(name.size(), text.size() - owner->size - 1);
     text[owner->size] = '.';
@@ -176,8 +183,8 @@ __attribute__((noinline)) std::uint32_t write_code(const M& memory, Slot& slot, 
   const auto lines = memory::read_value<std::uint64_t>(memory, code.lines + layout.object.var_size).value_or(0);
   const std::uint32_t id = state.next_code.fetch_add(1, std::memory_order_relaxed) + 1;
   const Errc failed = slot.writer.write_code(
-      {.id = id, .first_line = code.first_line, .line_format = static_cast<std::uint8_t>(layout.line_table)}, name, qualified, filename,
-      static_cast<std::size_t>(std::min<std::uint64_t>(lines, recording::max_record_size)),
+      {.id = id, .first_line = code.first_line, .line_format = static_cast<std::uint8_t>(layout.line_table)}, name,
+      qualified, filename, static_cast<std::size_t>(std::min<std::uint64_t>(lines, recording::max_record_size)),
       [&](std::span<std::byte> out) { return memory.read(code.lines + layout.bytes.data, out) == Errc::ok; });
   if (failed != Errc::ok) return 0;
   state.codes.insert(frame.code, identity, id);
@@ -202,7 +209,8 @@ __attribute__((noinline)) void update_name(const LocalMemory& memory, Slot& slot
     std::copy(std::begin(main_name), std::end(main_name), text.begin());
     name = std::span{text}.first(sizeof main_name);
   } else {
-    name = finish_text(text, cpython::read_thread_name(memory, state.target->layout, interpreter, slot.thread.thread_id, room_for_text(text)));
+    name = finish_text(text, cpython::read_thread_name(memory, state.target->layout, interpreter, slot.thread.thread_id,
+                                                       room_for_text(text)));
   }
   if (name.empty()) name = read_kernel_name(text);
   std::uint64_t hash = 1;
@@ -218,8 +226,8 @@ struct Capture {
   Address interpreter;
 };
 
-__attribute__((noinline)) Capture capture_states(LocalMemory& memory, Slot& slot, const ThreadStates& states, const void* context,
-                                                 capture::RawStack& stack) noexcept {
+__attribute__((noinline)) Capture capture_states(LocalMemory& memory, Slot& slot, const ThreadStates& states,
+                                                 const void* context, capture::RawStack& stack) noexcept {
   Capture result;
   const capture::Registers registers = registers_of(context);
   const AddressRange stack_memory{registers.stack_pointer, std::max(registers.stack_pointer, slot.own_stack.end)};
@@ -234,8 +242,9 @@ __attribute__((noinline)) Capture capture_states(LocalMemory& memory, Slot& slot
   return result;
 }
 
-/// The self-check of a version that nobody described: nothing is recorded before one stack was whole, from a leaf to the
-/// thread's base with a code object and an instruction inside it in each frame. What is not whole meanwhile is dropped and counted.
+/// The self-check of a version that nobody described: nothing is recorded before one stack was whole, from a leaf to
+/// the thread's base with a code object and an instruction inside it in each frame. What is not whole meanwhile is
+/// dropped and counted.
 bool passes_self_check(capture::Outcome outcome) noexcept {
   if (!state.is_doubted.load(std::memory_order_relaxed)) return true;
   if (outcome != capture::Outcome::whole) return false;
@@ -244,13 +253,14 @@ bool passes_self_check(capture::Outcome outcome) noexcept {
 }
 
 /// Turns frames into what a sample stores; the number of them, or none if a code object could not be recorded.
-std::span<const recording::CodedFrame> code_frames(const LocalMemory& memory, Slot& slot, std::span<const cpython::RawFrame> frames,
-                                                   bool is_proven) noexcept {
+std::span<const recording::CodedFrame> code_frames(const LocalMemory& memory, Slot& slot,
+                                                   std::span<const cpython::RawFrame> frames, bool is_proven) noexcept {
   Address last_code;
   std::uint32_t last_id = 0;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     if (frames[i].code != last_code || i == 0) {
-      last_id = is_proven ? find_or_write_code(ProvenMemory{}, slot, frames[i]) : find_or_write_code(memory, slot, frames[i]);
+      last_id =
+          is_proven ? find_or_write_code(ProvenMemory{}, slot, frames[i]) : find_or_write_code(memory, slot, frames[i]);
       if (last_id == 0) return {};
       last_code = frames[i].code;
     }
@@ -267,16 +277,21 @@ struct Mark {
 
 constexpr Mark mark_of(capture::Outcome outcome) noexcept {
   switch (outcome) {
-    case capture::Outcome::whole: break;
-    case capture::Outcome::repaired: return {bit(SampleFlag::repaired), Counter::repaired};
-    case capture::Outcome::suspect: return {bit(SampleFlag::suspect), Counter::suspect};
-    case capture::Outcome::unreadable: return {bit(SampleFlag::unreadable), Counter::unreadable};
+    case capture::Outcome::whole:
+      break;
+    case capture::Outcome::repaired:
+      return {bit(SampleFlag::repaired), Counter::repaired};
+    case capture::Outcome::suspect:
+      return {bit(SampleFlag::suspect), Counter::suspect};
+    case capture::Outcome::unreadable:
+      return {bit(SampleFlag::unreadable), Counter::unreadable};
   }
   return {};
 }
 
-__attribute__((noinline)) void write_sample(const LocalMemory& memory, Slot& slot, const Capture& captured, const capture::RawStack& stack,
-                                            std::uint64_t now, std::uint64_t cpu) noexcept {
+__attribute__((noinline)) void write_sample(const LocalMemory& memory, Slot& slot, const Capture& captured,
+                                            const capture::RawStack& stack, std::uint64_t now,
+                                            std::uint64_t cpu) noexcept {
   const bool is_proven = captured.outcome == capture::Outcome::whole || captured.outcome == capture::Outcome::repaired;
   if (!ensure_recording()) return count(Counter::dropped);
   const auto coded = code_frames(memory, slot, stack.frames(), is_proven);
@@ -285,7 +300,8 @@ __attribute__((noinline)) void write_sample(const LocalMemory& memory, Slot& slo
   if (stack.elided() != 0) head.flags |= bit(SampleFlag::elided);
   const Mark mark = mark_of(captured.outcome);
   head.flags |= mark.flag;
-  if (coded.size() != stack.frames().size() || slot.writer.write_sample(head, coded) != Errc::ok) return count(Counter::dropped);
+  if (coded.size() != stack.frames().size() || slot.writer.write_sample(head, coded) != Errc::ok)
+    return count(Counter::dropped);
   slot.sampled_cpu += cpu;
   ++slot.samples;
   count(Counter::samples);
@@ -309,7 +325,8 @@ __attribute__((noinline)) void take_sample(Slot& slot, const void* context) noex
   state.ticked_cpu.fetch_add(used, std::memory_order_relaxed);
   stack.finish();
   if (stack.depth() != 0 && !passes_self_check(captured.outcome)) return count(Counter::dropped);
-  if (stack.depth() == 0) return count(captured.outcome == capture::Outcome::whole ? Counter::without_python : Counter::unreadable);
+  if (stack.depth() == 0)
+    return count(captured.outcome == capture::Outcome::whole ? Counter::without_python : Counter::unreadable);
   write_sample(memory, slot, captured, stack, read_clock(CLOCK_MONOTONIC), used);
 }
 
@@ -334,7 +351,8 @@ Slot* slot_of(const void* value) noexcept {
     Slot* const slots = state.chunks[chunk].load(std::memory_order_acquire);
     if (slots == nullptr) break;
     for (std::uint32_t i = 0; i < slots_per_chunk; ++i)
-      if (slots + i == value && state.owners[chunk * slots_per_chunk + i].load(std::memory_order_acquire) == tid) return own_slot = slots + i;
+      if (slots + i == value && state.owners[chunk * slots_per_chunk + i].load(std::memory_order_acquire) == tid)
+        return own_slot = slots + i;
   }
   return nullptr;
 }
@@ -346,7 +364,8 @@ extern "C" void pyagent_on_signal(int signal, siginfo_t* info, void* context) {
   Slot* const slot = info->si_code == SI_TIMER ? slot_of(info->si_value.sival_ptr) : nullptr;
   if (slot == nullptr) {
     forward_signal(signal, info, context);
-  } else if (state.phase.load(std::memory_order_acquire) == Phase::sampling && slot->is_armed.load(std::memory_order_acquire)) {
+  } else if (state.phase.load(std::memory_order_acquire) == Phase::sampling &&
+             slot->is_armed.load(std::memory_order_acquire)) {
     if (slot->thread.thread_id == 0) slot->thread.thread_id = pthread_self();
     if (const Busy busy{*slot}; busy.got()) {
       Tick tick{*slot, context};
@@ -385,19 +404,23 @@ bool capture_parked(Slot& slot) noexcept {
 
 void write_parked_sample(Slot& slot) noexcept {
   const Parked& parked = slot.parked;
-  const recording::SampleHead head{.time = read_clock(CLOCK_MONOTONIC),
-                                   .wall = parked.wall,
-                                   .flags = bit(SampleFlag::off_cpu) | (parked.elided != 0 ? bit(SampleFlag::elided) : 0),
-                                   .elided = parked.elided,
-                                   .elided_at = parked.elided_at};
-  if (slot.writer.write_sample(head, std::span{parked.stack}.first(parked.depth)) != Errc::ok) return count(Counter::dropped);
+  const recording::SampleHead head{
+      .time = read_clock(CLOCK_MONOTONIC),
+      .wall = parked.wall,
+      .flags = bit(SampleFlag::off_cpu) | (parked.elided != 0 ? bit(SampleFlag::elided) : 0),
+      .elided = parked.elided,
+      .elided_at = parked.elided_at};
+  if (slot.writer.write_sample(head, std::span{parked.stack}.first(parked.depth)) != Errc::ok)
+    return count(Counter::dropped);
   ++slot.samples;
   count(Counter::samples);
 }
 
 bool ensure_recording() noexcept {
   if (state.is_open.load(std::memory_order_acquire)) return true;
-  if (state.open_error.load(std::memory_order_relaxed) != 0 || state.is_opening.exchange(true, std::memory_order_acquire)) return false;
+  if (state.open_error.load(std::memory_order_relaxed) != 0 ||
+      state.is_opening.exchange(true, std::memory_order_acquire))
+    return false;
   const Errc failed = state.spool.create(state.recording_path);
   if (failed == Errc::ok) {
     for (std::uint32_t i = 0; i < recording::counter_count; ++i)

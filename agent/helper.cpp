@@ -1,13 +1,14 @@
 // The helper thread: blocks every signal, has a name, is never sampled.
 #include "helper.hpp"
 
-#include <algorithm>  // min
-#include <cerrno>     // errno
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <time.h>
+
+#include <algorithm>  // min
+#include <cerrno>     // errno
 
 #include "engine.hpp"
 #include "finish.hpp"
@@ -36,7 +37,8 @@ void* run(void*) {
   state.helper.store(current_tid());
   const Options& options = output().options;
   const std::uint64_t start = read_clock(CLOCK_MONOTONIC);
-  const std::uint64_t end = options.duration ? start + static_cast<std::uint64_t>(options.duration->count()) : UINT64_MAX;
+  const std::uint64_t end =
+      options.duration ? start + static_cast<std::uint64_t>(options.duration->count()) : UINT64_MAX;
   std::uint64_t next = start;
   bool is_stopped = false;
   while (!is_stopped && next < end) {

@@ -1,17 +1,18 @@
 // The functions of the C library that the agent stands in for: threads, forks, exec, _exit, its signal's disposition.
-#include <atomic>    // atomic
-#include <cerrno>    // errno
-#include <climits>   // PATH_MAX
-#include <cstdarg>   // va_list
-#include <cstdio>    // snprintf
-#include <cstdlib>   // getenv
-#include <cstring>   // strchr
-#include <dlfcn.h>   // dlsym
+#include <dlfcn.h>  // dlsym
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <atomic>   // atomic
+#include <cerrno>   // errno
+#include <climits>  // PATH_MAX
+#include <cstdarg>  // va_list
+#include <cstdio>   // snprintf
+#include <cstdlib>  // getenv
+#include <cstring>  // strchr
 
 #include "engine.hpp"
 #include "finish.hpp"
@@ -53,14 +54,16 @@ void* run_thread(void* given) {
 
 bool is_own_process() noexcept { return state.pid == static_cast<pid_t>(::syscall(SYS_getpid)); }
 
-/// Whether execvp would find something to run: it searches PATH itself, and profiles are not to be written for a failure.
+/// Whether execvp would find something to run: it searches PATH itself, and profiles are not to be written for a
+/// failure.
 bool is_on_path(const char* file) noexcept {
   if (std::strchr(file, '/') != nullptr) return ::access(file, X_OK) == 0;
   const char* path = ::getenv("PATH");
   char candidate[PATH_MAX];
   for (path = path != nullptr ? path : "/bin:/usr/bin"; path != nullptr;) {
     const char* const colon = std::strchr(path, ':');
-    const auto length = static_cast<int>(colon != nullptr ? colon - path : static_cast<std::ptrdiff_t>(std::strlen(path)));
+    const auto length =
+        static_cast<int>(colon != nullptr ? colon - path : static_cast<std::ptrdiff_t>(std::strlen(path)));
     const int size = std::snprintf(candidate, sizeof candidate, "%.*s/%s", length, path, file);
     if (size > 0 && size < PATH_MAX && ::access(length == 0 ? file : candidate, X_OK) == 0) return true;
     path = colon != nullptr ? colon + 1 : nullptr;
@@ -93,15 +96,15 @@ class Leaving {
 };
 
 /// Arguments of execl and its kind as an array: from the stack, since a vfork child may not allocate.
-#define PYAGENT_COLLECT(first, argv, list)                                        \
-  va_list list;                                                                   \
-  va_start(list, first);                                                          \
-  std::size_t count_ = 1;                                                         \
-  while (va_arg(list, const char*) != nullptr) ++count_;                          \
-  va_end(list);                                                                   \
+#define PYAGENT_COLLECT(first, argv, list)                                           \
+  va_list list;                                                                      \
+  va_start(list, first);                                                             \
+  std::size_t count_ = 1;                                                            \
+  while (va_arg(list, const char*) != nullptr) ++count_;                             \
+  va_end(list);                                                                      \
   char** argv = static_cast<char**>(__builtin_alloca((count_ + 1) * sizeof(char*))); \
-  va_start(list, first);                                                          \
-  argv[0] = const_cast<char*>(first);                                             \
+  va_start(list, first);                                                             \
+  argv[0] = const_cast<char*>(first);                                                \
   for (std::size_t i_ = 1; i_ <= count_; ++i_) argv[i_] = va_arg(list, char*)
 
 }  // namespace
@@ -131,8 +134,10 @@ const RealFunctions& real() noexcept {
 
 using namespace pyagent::agent;
 
-PYAGENT_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, StartRoutine routine, void* argument) {
-  if (state.phase.load(std::memory_order_acquire) != Phase::sampling) return real().pthread_create(thread, attributes, routine, argument);
+PYAGENT_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, StartRoutine routine,
+                                  void* argument) {
+  if (state.phase.load(std::memory_order_acquire) != Phase::sampling)
+    return real().pthread_create(thread, attributes, routine, argument);
   // Not malloc: the program may count or replace it.
   void* const given = ::mmap(nullptr, sizeof(Start), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (given == MAP_FAILED) return real().pthread_create(thread, attributes, routine, argument);
@@ -151,11 +156,13 @@ PYAGENT_EXPORT void _exit(int status) {
 PYAGENT_EXPORT void _Exit(int status) { _exit(status); }
 
 PYAGENT_EXPORT int sigaction(int signal, const struct sigaction* wanted, struct sigaction* before) {
-  // An interpreter that is being initialized ignores SIGXFSZ, and hardly any other program does: looking for it at other
-  // calls would take the loader's lock in signal handlers and in children of fork.
-  // Source: init_signals, CPython Python/pylifecycle.c (3.12: _PySignal_Init, Modules/signalmodule.c)
-  if (signal == SIGXFSZ && wanted != nullptr && state.phase.load(std::memory_order_acquire) == Phase::inert) start_if_python_came();
-  if (state.phase.load(std::memory_order_acquire) == Phase::inert || signal != state.signal) return real().sigaction(signal, wanted, before);
+  // An interpreter that is being initialized ignores SIGXFSZ, and hardly any other program does: looking for it at
+  // other calls would take the loader's lock in signal handlers and in children of fork. Source: init_signals, CPython
+  // Python/pylifecycle.c (3.12: _PySignal_Init, Modules/signalmodule.c)
+  if (signal == SIGXFSZ && wanted != nullptr && state.phase.load(std::memory_order_acquire) == Phase::inert)
+    start_if_python_came();
+  if (state.phase.load(std::memory_order_acquire) == Phase::inert || signal != state.signal)
+    return real().sigaction(signal, wanted, before);
   exchange_disposition(wanted, before);
   return 0;
 }

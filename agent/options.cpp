@@ -61,7 +61,8 @@ std::string apply(const Setting& setting, Options& options) {
   const double number = value ? parse_positive(*value).value_or(0) : 0;
   if (name == "rate") {
     constexpr double highest = 100'000;
-    if (number == 0 || number > highest) return "rate wants a number of samples per second, above 0 and up to 100000, as in rate=100";
+    if (number == 0 || number > highest)
+      return "rate wants a number of samples per second, above 0 and up to 100000, as in rate=100";
     options.rate = number;
   } else if (name == "duration") {
     constexpr double longest = 1e9;
@@ -71,13 +72,19 @@ std::string apply(const Setting& setting, Options& options) {
     if (!value || value->empty()) return "output wants a file name, as in output=profile.json";
     options.output = *value;
   } else if (name == "format") {
-    if (value == "speedscope") options.format = Options::Format::speedscope;
-    else if (value == "raw") options.format = Options::Format::raw;
-    else return "format is speedscope or raw";
+    if (value == "speedscope")
+      options.format = Options::Format::speedscope;
+    else if (value == "raw")
+      options.format = Options::Format::raw;
+    else
+      return "format is speedscope or raw";
   } else if (name == "clock") {
-    if (value == "cpu") options.clock = Options::Clock::cpu;
-    else if (value == "monotonic") options.clock = Options::Clock::monotonic;
-    else return "clock is cpu or monotonic";
+    if (value == "cpu")
+      options.clock = Options::Clock::cpu;
+    else if (value == "monotonic")
+      options.clock = Options::Clock::monotonic;
+    else
+      return "clock is cpu or monotonic";
   } else {
     return "there is no option '" + name +
            "'; there are rate, output, format, duration, idle, threads, gil, function, nolineno, full-filenames, quiet";

@@ -21,7 +21,8 @@ class Busy {
   bool got_;
 };
 
-/// Reads the stack of a thread that is off the CPU into `slot.parked`; false if it has none, or was moving. The slot is busy.
+/// Reads the stack of a thread that is off the CPU into `slot.parked`; false if it has none, or was moving. The slot is
+/// busy.
 bool capture_parked(Slot& slot) noexcept;
 
 /// Writes `slot.parked` as a sample that lasted `slot.parked.wall`. The slot is busy.

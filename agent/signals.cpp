@@ -1,10 +1,11 @@
 // Installs the handler and keeps the program's own disposition beside it.
 #include "signals.hpp"
 
-#include <atomic>  // atomic
-#include <cstring>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <atomic>  // atomic
+#include <cstring>
 
 #include "real.hpp"
 #include "state.hpp"

@@ -1,10 +1,11 @@
 // What the agent keeps for one thread.
 #pragma once
 
-#include <array>        // array
-#include <atomic>       // atomic
-#include <cstdint>      // uint64_t
 #include <sys/types.h>  // pid_t
+
+#include <array>    // array
+#include <atomic>   // atomic
+#include <cstdint>  // uint64_t
 
 #include "pyagent/base/address.hpp"
 #include "pyagent/cpython/raw_frame.hpp"
@@ -25,7 +26,7 @@ struct Parked {
   std::uint32_t depth;      ///< frames in `stack`
   std::uint32_t elided;
   std::uint32_t elided_at;
-  bool is_known;            ///< `stack` is where it waits
+  bool is_known;  ///< `stack` is where it waits
   std::array<recording::CodedFrame, kept_frames> stack;
 };
 
@@ -37,8 +38,8 @@ struct Slot {
   int timer;                  ///< kernel's id
   int look_timer;             ///< kernel's id of the timer for a second look, made when the first is needed
   bool has_look_timer;
-  bool is_second_look;        ///< the next tick repeats a sample that was caught between two frames
-  std::uint32_t number;       ///< place in the table of slots: the stream of its records
+  bool is_second_look;   ///< the next tick repeats a sample that was caught between two frames
+  std::uint32_t number;  ///< place in the table of slots: the stream of its records
   recording::ThreadHead thread;
   AddressRange own_stack;     ///< from anything below to `end`; empty if not known
   std::uint64_t last_cpu;     ///< CPU clock at the last tick
@@ -46,9 +47,9 @@ struct Slot {
   std::uint64_t sampled_cpu;  ///< CPU time of its samples
   std::uint64_t samples;
 
-  Address thread_state;       ///< last PyThreadState seen
-  Address searched_head;      ///< newest thread when a search found none
-  std::uint64_t name_hash;    ///< of the name recorded last
+  Address thread_state;     ///< last PyThreadState seen
+  Address searched_head;    ///< newest thread when a search found none
+  std::uint64_t name_hash;  ///< of the name recorded last
 
   recording::StreamWriter writer;
   alignas(16) std::array<std::byte, 12 * 1024> stack;  ///< what the handler works on; see run_on_stack

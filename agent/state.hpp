@@ -1,12 +1,13 @@
 // The agent's one state: set up before the first timer, read by handlers.
 #pragma once
 
-#include <array>     // array
-#include <atomic>    // atomic
-#include <cstdint>   // uint64_t
 #include <signal.h>  // siginfo_t
-#include <span>      // span
 #include <time.h>    // clockid_t
+
+#include <array>    // array
+#include <atomic>   // atomic
+#include <cstdint>  // uint64_t
+#include <span>     // span
 
 #include "pyagent/capture/thread_capture.hpp"
 #include "pyagent/recording/code_table.hpp"
@@ -37,11 +38,11 @@ struct State {
   std::uint64_t main_thread_id;      ///< pthread_t of the main thread
   AddressRange program_stack;        ///< of the main thread
 
-  const char* recording_path;        ///< ended by NUL, absolute
+  const char* recording_path;  ///< ended by NUL, absolute
   std::span<const std::byte> process_record;
   std::atomic<bool> is_opening;
   std::atomic<bool> is_open;
-  std::atomic<int> open_error;       ///< Errc of a recording that could not be created
+  std::atomic<int> open_error;  ///< Errc of a recording that could not be created
   std::atomic<std::uint32_t> next_code;
   std::atomic<std::uint32_t> next_thread;
   std::array<std::atomic<std::uint64_t>, recording::counter_count> counters;

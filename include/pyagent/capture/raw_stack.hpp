@@ -15,7 +15,9 @@ class RawStack {
  public:
   /// `root_frames` must be at least one, and `storage` larger.
   constexpr RawStack(std::span<cpython::RawFrame> storage, std::uint32_t root_frames) noexcept
-      : storage_(storage), leaf_room_(static_cast<std::uint32_t>(storage.size()) - root_frames), root_room_(root_frames) {}
+      : storage_(storage),
+        leaf_room_(static_cast<std::uint32_t>(storage.size()) - root_frames),
+        root_room_(root_frames) {}
 
   constexpr void clear() noexcept { total_ = 0; }
 
@@ -23,9 +25,7 @@ class RawStack {
   /// `depth` may be lost with them; the count of those left out stays true.
   constexpr void truncate(std::uint32_t depth) noexcept { total_ = depth; }
 
-  constexpr void push(const cpython::RawFrame& frame) noexcept {
-    storage_[place(total_++)] = frame;
-  }
+  constexpr void push(const cpython::RawFrame& frame) noexcept { storage_[place(total_++)] = frame; }
 
   /// Says of the frame pushed last that it was called from C.
   constexpr void mark_entry() noexcept {

@@ -1,4 +1,5 @@
-// Captures the Python stack of a thread of our own process: from its own signal handler, or while it is parked. signal-safe
+// Captures the Python stack of a thread of our own process: from its own signal handler, or while it is parked.
+// signal-safe
 #pragma once
 
 #include <cstddef>  // byte
@@ -17,16 +18,17 @@ namespace pyagent::inline v0::capture {
 /// The interpreter that is sampled, as far as a capture needs it.
 struct Target {
   cpython::Layout layout;
-  Address code_type;  ///< PyCode_Type
-  Address none;       ///< _Py_NoneStruct
-  Address interpreter_head;     ///< where the pointer to the newest interpreter lies
-  Address runtime;              ///< _PyRuntime, 3.7 on
-  Address current_thread;       ///< _PyThreadState_Current, up to 3.6
+  Address code_type;         ///< PyCode_Type
+  Address none;              ///< _Py_NoneStruct
+  Address interpreter_head;  ///< where the pointer to the newest interpreter lies
+  Address runtime;           ///< _PyRuntime, 3.7 on
+  Address current_thread;    ///< _PyThreadState_Current, up to 3.6
 };
 
 /// What may be read without asking the kernel.
 enum class Trust : std::uint8_t {
-  own_thread,  ///< the thread itself captures, in its handler: its data stack and what its frames hold stay where they are
+  own_thread,  ///< the thread itself captures, in its handler: its data stack and what its frames hold stay where they
+               ///< are
   nothing,     ///< another thread captures, and this one may run on at any moment
 };
 
@@ -109,7 +111,8 @@ class CodeReader {
 class Visitor {
  public:
   /// `trusted` learns of the data stack's chunks; null when they may go away.
-  Visitor(CodeReader& codes, memory::LocalMemory* trusted, RawStack* out) noexcept : codes_(codes), trusted_(trusted), out_(out) {}
+  Visitor(CodeReader& codes, memory::LocalMemory* trusted, RawStack* out) noexcept
+      : codes_(codes), trusted_(trusted), out_(out) {}
   Result<cpython::CodeShape> shape(Address code, std::uint32_t depth) noexcept { return codes_.shape(code, depth); }
   void enter_chunk(AddressRange chunk) noexcept {
     if (trusted_ != nullptr) trusted_->trust(chunk);
@@ -138,7 +141,12 @@ class ThreadCapture {
   /// `stack_memory` is the part of the thread's own stack that is known to be mapped, or empty.
   ThreadCapture(const Target& target, memory::LocalMemory& memory, const cpython::RawThread& thread, Trust trust,
                 AddressRange stack_memory) noexcept
-      : target_(target), memory_(memory), thread_(thread), trust_(trust), stack_memory_(stack_memory), codes_(target, memory, trust) {}
+      : target_(target),
+        memory_(memory),
+        thread_(thread),
+        trust_(trust),
+        stack_memory_(stack_memory),
+        codes_(target, memory, trust) {}
 
   /// Adds the thread's Python frames to `out`, leaf first; what `out` holds already are frames they called.
   /// `can_look_again` makes it strict: what is most probably whole, but not proven, is suspect.
@@ -147,9 +155,11 @@ class ThreadCapture {
     const std::uint32_t mark = out.depth();
     const Candidate first = innermost();
     const cpython::Walk walk = follow(first, &out);
-    if (walk.is_whole()) return can_look_again && has_stale_tops() && !is_explained(walk.top_gap) ? Outcome::suspect : Outcome::whole;
+    if (walk.is_whole())
+      return can_look_again && has_stale_tops() && !is_explained(walk.top_gap) ? Outcome::suspect : Outcome::whole;
     if (walk.stop == Stop::too_deep) return Outcome::unreadable;
-    if (target_.layout.frame_chain != cpython::FrameChain::frame_object && repair(first, walk, registers, out, mark)) return Outcome::repaired;
+    if (target_.layout.frame_chain != cpython::FrameChain::frame_object && repair(first, registers, out, mark))
+      return Outcome::repaired;
     out.truncate(mark);
     follow(first, &out);
     return walk.stop == Stop::unreadable && walk.depth != 0 ? Outcome::unreadable : Outcome::suspect;
@@ -178,12 +188,13 @@ class ThreadCapture {
     if (target_.layout.frame_chain == cpython::FrameChain::frame_object)
       return cpython::walk_frame_objects(memory_, target_.layout, start.frame, visitor);
     return cpython::walk_interpreter_frames(memory_, target_.layout, thread_,
-                                            {.frame = start.frame, .cframe = start.cframe, .none = target_.none}, visitor);
+                                            {.frame = start.frame, .cframe = start.cframe, .none = target_.none},
+                                            visitor);
   }
 
-  /// 3.11 and 3.12 publish an evaluation before they store its frame: what stands there may be a frame of long ago, whose
-  /// chain is whole and yet not what runs. Then the data stack holds more than the chain; as it does for a moment whenever
-  /// a frame is pushed.
+  /// 3.11 and 3.12 publish an evaluation before they store its frame: what stands there may be a frame of long ago,
+  /// whose chain is whole and yet not what runs. Then the data stack holds more than the chain; as it does for a moment
+  /// whenever a frame is pushed.
   bool has_stale_tops() const noexcept { return target_.layout.frame_chain == cpython::FrameChain::cframe; }
 
   /// Above the topmost frame of a chain there may be one frame that is being pushed or popped, and nothing else.
@@ -195,12 +206,14 @@ class ThreadCapture {
     return shape && std::uint64_t{shape->frame_words} * 8 == gap.size();
   }
 
-  /// Finds the caller of a half-linked top. It is stored, or about to be: the processor holds it in a register between the
-  /// two stores that unlink a frame, and an evaluation that is being entered or left has its caller's one below. A caller
-  /// counts only if its own chain is whole and the data stack holds nothing that is not in it.
-  bool repair(const Candidate& first, const cpython::Walk& walk, const Registers& registers, RawStack& out, std::uint32_t mark) noexcept {
-    // A generator that is yielding has lost its link but still stands on top: its frames come first.
-    const bool keeps_top = walk.stop == cpython::Stop::loose_end && walk.depth != 0;
+  /// Finds the caller of a half-linked top. It is stored, or about to be: the processor holds it in a register between
+  /// the two stores that unlink a frame, and an evaluation that is being entered or left has its caller's one below. A
+  /// caller counts only if its own chain is whole and the data stack holds nothing that is not in it.
+  ///
+  /// A top that has lost its link is left out: it is a generator that has just yielded, or one that stood there long
+  /// ago (3.11 shows such a one between publishing an evaluation and storing its frame), and what it left is the
+  /// caller.
+  bool repair(const Candidate& first, const Registers& registers, RawStack& out, std::uint32_t mark) noexcept {
     Candidate best{};
     std::uint32_t best_depth = 0;
     const auto consider = [&](const Candidate& candidate) {
@@ -221,7 +234,6 @@ class ThreadCapture {
     }
     if (best_depth == 0) return false;
     out.truncate(mark);
-    if (keeps_top) follow(first, &out);
     follow(best, &out);
     return true;
   }

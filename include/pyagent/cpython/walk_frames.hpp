@@ -3,8 +3,8 @@
 // Up to 3.10 frames are objects linked by f_back, and each holds a reference to the next: a chain is always whole.
 // From 3.11 frames live on the thread's data stack, one behind the other, and in generator objects. A thread that is
 // interrupted between linking and unlinking shows a chain with garbage on top or with its lower part missing
-// (seen in 3.11, 3.12 and 3.14t). What can't lie is the data stack: its frames touch. So each frame there must end where
-// the one above begins, the lowest must be the first of the first chunk, and the chain must end where chains end.
+// (seen in 3.11, 3.12 and 3.14t). What can't lie is the data stack: its frames touch. So each frame there must end
+// where the one above begins, the lowest must be the first of the first chunk, and the chain must end where chains end.
 // A hole is legal only below a frame that was called from C: there a dying frame whose locals run __del__ may sit.
 #pragma once
 
@@ -23,15 +23,15 @@ namespace pyagent::inline v0::cpython {
 
 /// Why a walk ended.
 enum class Stop : std::uint8_t {
-  base,              ///< at the thread's base: the stack is whole
-  unreadable,        ///< a frame or code object could not be read
-  wrong_code,        ///< a frame's code is no code object
-  wrong_instruction, ///< a frame's instruction lies outside its code
-  misplaced,         ///< a frame does not lie where the data stack says
-  wrong_eval,        ///< the chain and the C stack's list of evaluations disagree
-  loose_end,         ///< the chain ends before the thread's base
-  cycle,             ///< the chain links back to itself
-  too_deep,          ///< beyond max_walk_depth
+  base,               ///< at the thread's base: the stack is whole
+  unreadable,         ///< a frame or code object could not be read
+  wrong_code,         ///< a frame's code is no code object
+  wrong_instruction,  ///< a frame's instruction lies outside its code
+  misplaced,          ///< a frame does not lie where the data stack says
+  wrong_eval,         ///< the chain and the C stack's list of evaluations disagree
+  loose_end,          ///< the chain ends before the thread's base
+  cycle,              ///< the chain links back to itself
+  too_deep,           ///< beyond max_walk_depth
 };
 
 /// Frames a walk follows before it gives up.
@@ -44,17 +44,17 @@ inline constexpr AddressRange several_chunks{{0}, {1}};
 struct Walk {
   std::uint32_t depth = 0;  ///< frames given to the visitor
   Stop stop = Stop::base;
-  Address at{};             ///< the frame where it stopped, if it is not whole
-  AddressRange top_gap{};   ///< words of the data stack above the topmost frame of the chain, or several_chunks
+  Address at{};            ///< the frame where it stopped, if it is not whole
+  AddressRange top_gap{};  ///< words of the data stack above the topmost frame of the chain, or several_chunks
 
   constexpr bool is_whole() const noexcept { return stop == Stop::base; }
 };
 
 /// What a walk needs to know of a code object.
 struct CodeShape {
-  Address instructions;             ///< first instruction, 3.11 on
+  Address instructions;                 ///< first instruction, 3.11 on
   std::uint32_t instruction_bytes = 0;  ///< 3.11 on
-  std::uint32_t frame_words = 0;    ///< words a frame of it takes on the data stack, 3.11 on
+  std::uint32_t frame_words = 0;        ///< words a frame of it takes on the data stack, 3.11 on
 };
 
 /// What a walk asks and tells: `shape` vouches for a code object (wrong_type if it is none; `depth` frames were proven
@@ -62,10 +62,14 @@ struct CodeShape {
 /// the frame pushed last was called from C.
 template <class V>
 concept FrameVisitor = requires(V& visitor, Address code, std::uint32_t depth, AddressRange chunk, RawFrame frame) {
-  { visitor.shape(code, depth) } noexcept -> std::same_as<Result<CodeShape>>;
-  { visitor.enter_chunk(chunk) } noexcept;
-  { visitor.push(frame) } noexcept;
-  { visitor.mark_entry() } noexcept;
+  { visitor.shape(code, depth) }
+  noexcept->std::same_as<Result<CodeShape>>;
+  { visitor.enter_chunk(chunk) }
+  noexcept;
+  { visitor.push(frame) }
+  noexcept;
+  { visitor.mark_entry() }
+  noexcept;
 };
 
 /// Where a walk begins, and what tells a shim frame.
@@ -126,9 +130,12 @@ class DataStack {
     const Address frame_end = frame + std::uint64_t{words} * 8;
     if (frame_end > end_ || (frame_end < end_ && !may_skip)) return false;
     if (!has_taken_) {
-      // One frame above may be alone in the next chunk. A gap that goes on in this one, or over more, is several frames.
+      // One frame above may be alone in the next chunk. A gap that goes on in this one, or over more, is several
+      // frames.
       const bool is_next_chunk = chunks_ == 2 && frame_end == end_;
-      top_gap_ = chunks_ == 1 ? AddressRange{frame_end, end_} : is_next_chunk ? AddressRange{top_data_, top_} : several_chunks;
+      top_gap_ = chunks_ == 1    ? AddressRange{frame_end, end_}
+                 : is_next_chunk ? AddressRange{top_data_, top_}
+                                 : several_chunks;
     }
     has_taken_ = true;
     end_ = frame;
@@ -151,7 +158,9 @@ class DataStack {
     std::byte header[24];
     if (ok_ = memory_.read(chunk, header) == Errc::ok; !ok_) return;
     const memory::BufferMemory copy{Address{0}, header};
-    const auto word = [&](Offset offset) { return memory::read_value<std::uint64_t>(copy, Address{offset}).value_or(0); };
+    const auto word = [&](Offset offset) {
+      return memory::read_value<std::uint64_t>(copy, Address{offset}).value_or(0);
+    };
     const std::uint64_t size = word(layout.size);
     if (ok_ = size <= max_chunk_size && word(layout.previous) != chunk.value; !ok_) return;
     previous_ = {word(layout.previous)};
@@ -166,8 +175,8 @@ class DataStack {
   const Layout& layout_;
   V& visitor_;
   Address previous_{};
-  Address data_{};  ///< first word of the open chunk
-  Address end_{};   ///< end of what is not yet accounted for
+  Address data_{};      ///< first word of the open chunk
+  Address end_{};       ///< end of what is not yet accounted for
   Address top_data_{};  ///< the innermost chunk's first word
   Address top_{};
   AddressRange top_gap_{};
@@ -204,7 +213,9 @@ Result<std::int32_t> find_instruction(const M& memory, const Layout& layout, Add
   const auto inside = [&](Address instructions) {
     return Address{head.instruction} + unit - instructions < shape.instruction_bytes + unit;
   };
-  const auto offset = [&](Address instructions) { return static_cast<std::int32_t>(head.instruction - instructions.value); };
+  const auto offset = [&](Address instructions) {
+    return static_cast<std::int32_t>(head.instruction - instructions.value);
+  };
   if (inside(shape.instructions)) return offset(shape.instructions);
   if (layout.code.tlbc == absent) return Error{Errc::inconsistent, Address{head.instruction}};
 
@@ -226,12 +237,15 @@ Result<std::int32_t> find_instruction(const M& memory, const Layout& layout, Add
   return Error{Errc::inconsistent, Address{head.instruction}};
 }
 
-/// Reads a PyFrameObject; a visitor that has `read_frame` may know a cheaper way once `depth` frames were proven, since each
-/// holds a reference to the next.
+/// Reads a PyFrameObject; a visitor that has `read_frame` may know a cheaper way once `depth` frames were proven, since
+/// each holds a reference to the next.
 template <memory::Memory M, FrameVisitor V>
-Errc read_frame_object(const M& memory, Address frame, std::span<std::byte> out, std::uint32_t depth, V& visitor) noexcept {
-  if constexpr (requires { visitor.read_frame(frame, out, depth); }) return visitor.read_frame(frame, out, depth);
-  else return memory.read(frame, out);
+Errc read_frame_object(const M& memory, Address frame, std::span<std::byte> out, std::uint32_t depth,
+                       V& visitor) noexcept {
+  if constexpr (requires { visitor.read_frame(frame, out, depth); })
+    return visitor.read_frame(frame, out, depth);
+  else
+    return memory.read(frame, out);
 }
 
 /// The frame that the evaluation around `cframe` was running when it called; moves `cframe` there.
@@ -244,7 +258,9 @@ Result<Address> leave_evaluation(const M& memory, const Layout& layout, Address&
 }
 
 constexpr Stop stop_for(Errc code) noexcept {
-  return code == Errc::unreadable ? Stop::unreadable : code == Errc::inconsistent ? Stop::wrong_instruction : Stop::wrong_code;
+  return code == Errc::unreadable     ? Stop::unreadable
+         : code == Errc::inconsistent ? Stop::wrong_instruction
+                                      : Stop::wrong_code;
 }
 
 }  // namespace detail
@@ -306,7 +322,8 @@ Walk walk_interpreter_frames(const M& memory, const Layout& layout, const RawThr
     const detail::FrameHead head = detail::decode_interpreter_frame(layout, head_bytes);
 
     // 3.14.0t publishes the shim one instruction before it stores its owner: None as code tells it all the same.
-    const bool is_shim = layout.entry_mark == EntryMark::shim && (head.owner >= c_stack_owned || (start.none && head.code == start.none));
+    const bool is_shim = layout.entry_mark == EntryMark::shim &&
+                         (head.owner >= c_stack_owned || (start.none && head.code == start.none));
     if (!is_shim) {
       const auto shape = visitor.shape(head.code, proven);
       if (!shape) return fail(detail::stop_for(shape.error().code));
@@ -335,7 +352,8 @@ Walk walk_interpreter_frames(const M& memory, const Layout& layout, const RawThr
     frame = head.previous;
   }
   walk.top_gap = data_stack.top_gap();
-  if (!shim_above || !data_stack.is_finished()) walk.stop = data_stack.is_readable() ? Stop::loose_end : Stop::unreadable;
+  if (!shim_above || !data_stack.is_finished())
+    walk.stop = data_stack.is_readable() ? Stop::loose_end : Stop::unreadable;
   return walk;
 }
 

@@ -58,7 +58,7 @@ inline std::optional<cpython::Version> take_version(std::string_view& text) noex
 
 /// Every "3.9.18" in `bytes` (2.x and 3.x) that `end` follows: "\0" for literals, " (" for the text that Py_GetVersion
 /// builds. A linker may have merged the literal into the tail of a longer string, so anything but a digit or a dot may
-/// stand before it (seen in pyenv's builds: "/root/.pyenv/versions/3.6.15").
+/// stand before it (seen in pyenv's builds: ".../versions/3.6.15").
 inline std::vector<cpython::Version> find_version_texts(std::span<const std::byte> bytes, std::string_view end) {
   const std::string_view text{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   std::vector<cpython::Version> found;

@@ -9,8 +9,8 @@
 
 namespace pyagent::inline v0::recording {
 
-/// A bounded, lock-free cache from a code object to its id in the recording. An address alone does not name a code object:
-/// when one is freed its place is used again, so its identity (see cpython::code_identity) is compared as well.
+/// A bounded, lock-free cache from a code object to its id in the recording. An address alone does not name a code
+/// object: when one is freed its place is used again, so its identity (see cpython::code_identity) is compared as well.
 ///
 /// `find` and `insert` may be called from signal handlers of any thread at once. What is lost in a race or pushed out
 /// of its place is recorded a second time under another id, which costs space and nothing else.
@@ -44,7 +44,8 @@ class CodeTable {
     }
     Entry& entry = entries_[chosen];
     auto sequence = entry.sequence.load(std::memory_order_relaxed);
-    if (sequence % 2 != 0 || !entry.sequence.compare_exchange_strong(sequence, sequence + 1, std::memory_order_acquire)) return;
+    if (sequence % 2 != 0 || !entry.sequence.compare_exchange_strong(sequence, sequence + 1, std::memory_order_acquire))
+      return;
     std::atomic_thread_fence(std::memory_order_release);
     entry.address.store(code.value, std::memory_order_relaxed);
     entry.identity.store(identity, std::memory_order_relaxed);
@@ -55,7 +56,8 @@ class CodeTable {
   /// Forgets everything. To be called while no handler runs.
   void clear() noexcept {
     for (Entry& entry : entries_) {
-      if (entry.address.load(std::memory_order_relaxed) == 0 && entry.sequence.load(std::memory_order_relaxed) == 0) continue;
+      if (entry.address.load(std::memory_order_relaxed) == 0 && entry.sequence.load(std::memory_order_relaxed) == 0)
+        continue;
       entry.address.store(0, std::memory_order_relaxed);
       entry.sequence.store(0, std::memory_order_relaxed);
     }

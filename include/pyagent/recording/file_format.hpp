@@ -1,9 +1,10 @@
 // The recording's file format, version 1: its one description, shared by writer and reader. signal-safe
 //
-// All numbers are little-endian. A file is a row of blocks of `block_size` bytes; block 0 is the FileHeader. Every other
-// block belongs to one writer (a stream) and begins with a BlockHeader; `span` says how many blocks it covers. Records
-// follow, up to `committed` bytes: that word is stored after the bytes it covers, so whatever it covers is whole even when
-// the process was killed in the middle of the next record. Blocks whose magic is still zero were reserved and not begun.
+// All numbers are little-endian. A file is a row of blocks of `block_size` bytes; block 0 is the FileHeader. Every
+// other block belongs to one writer (a stream) and begins with a BlockHeader; `span` says how many blocks it covers.
+// Records follow, up to `committed` bytes: that word is stored after the bytes it covers, so whatever it covers is
+// whole even when the process was killed in the middle of the next record. Blocks whose magic is still zero were
+// reserved and not begun.
 //
 //   record  = kind:u8 length:uleb payload
 //   uleb    = unsigned LEB128; sleb = zigzag-coded uleb; text = length:uleb then UTF-8
@@ -11,10 +12,11 @@
 //
 //   process     pid:uleb parent:uleb interval:uleb started:uleb started_wall_clock:uleb engine:text python_version:text
 //               executable:text command:text (arguments, each ended by NUL)
-//   thread      index:uleb tid:uleb thread_id:uleb is_main:u8 time:uleb     what follows in this block is of this thread;
-//               resets the stack and the clock that samples are coded against. Repeated at the start of each block
+//   thread      index:uleb tid:uleb thread_id:uleb is_main:u8 time:uleb
+//               what follows in this block is of this thread; resets the stack and the clock that samples are coded
+//               against. Repeated at the start of each block
 //   thread_name index:uleb name:text              the last one counts
-//   thread_cpu  index:uleb cpu:uleb sampled:uleb  CPU time by the thread's clock, and by its samples; the last one counts
+//   thread_cpu  index:uleb cpu:uleb sampled:uleb  CPU time by the thread's clock, and by its samples; the last counts
 //   code        id:uleb first_line:sleb line_format:u8 name:text qualified_name:text filename:text lines:text
 //   sample      flags:uleb time_since_last:uleb cpu:uleb wall:uleb elided:uleb elided_at:uleb shared:uleb new:uleb
 //               then `new` times, leaf first: code:uleb (id * 2 + is_entry) instruction:sleb
@@ -64,8 +66,8 @@ static_assert(std::is_trivially_copyable_v<FileHeader> && sizeof(FileHeader) <= 
 /// Start of every other block.
 struct BlockHeader {
   std::uint32_t magic;
-  std::uint32_t span;       ///< blocks it covers, this one included
-  std::uint32_t stream;     ///< which writer
+  std::uint32_t span;    ///< blocks it covers, this one included
+  std::uint32_t stream;  ///< which writer
   std::uint32_t unused;
   std::uint64_t committed;  ///< bytes of whole records after this header
 };

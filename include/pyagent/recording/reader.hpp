@@ -21,7 +21,8 @@ class Reader {
  public:
   /// Checks the whole file once.
   ///
-  /// Errors: damaged (no recording at all), unsupported_version (of the file format), truncated (shorter than a header).
+  /// Errors: damaged (no recording at all), unsupported_version (of the file format), truncated (shorter than a
+  /// header).
   ///         Damage further on is no error of `open`: see `damage`.
   static Result<Reader> open(std::span<const std::byte> bytes);
 
@@ -80,7 +81,8 @@ class Reader {
   static constexpr std::size_t max_threads = std::size_t{1} << 20;
   static constexpr std::uint64_t max_time = (std::uint64_t{1} << 62) - 1;  // 146 years: two of them still add up
 
-  // Calls take(kind, payload, state) for each record up to the damage; take gives false for a payload that can't be right.
+  // Calls take(kind, payload, state) for each record up to the damage; take gives false for a payload that can't be
+  // right.
   template <class Take>
   Error visit(Take&& take) const;
 
@@ -123,7 +125,8 @@ inline Result<Reader> Reader::open(std::span<const std::byte> bytes) {
     return reader.check_record(kind, payload, state, threads);
   });
   reader.threads_ = threads.take_recorded();
-  if (reader.damage_.code != Errc::ok) reader.bytes_ = bytes.first(static_cast<std::size_t>(reader.damage_.where.value));
+  if (reader.damage_.code != Errc::ok)
+    reader.bytes_ = bytes.first(static_cast<std::size_t>(reader.damage_.where.value));
   return reader;
 }
 
@@ -151,7 +154,8 @@ Error Reader::visit(Take&& take) const {
       if (!cursor.ok()) return {Errc::truncated, {where}};
       if (length > max_record_size || cursor.offset() + length > end) return {Errc::damaged, {where}};
       if (length > cursor.remaining()) return {Errc::truncated, {where}};
-      if (!take(static_cast<RecordKind>(kind), ByteCursor{cursor.take_bytes(static_cast<std::size_t>(length))}, state)) return {Errc::damaged, {where}};
+      if (!take(static_cast<RecordKind>(kind), ByteCursor{cursor.take_bytes(static_cast<std::size_t>(length))}, state))
+        return {Errc::damaged, {where}};
     }
   }
   return {};
@@ -159,7 +163,8 @@ Error Reader::visit(Take&& take) const {
 
 inline bool Reader::check_record(RecordKind kind, ByteCursor payload, BlockState& state, ThreadList& threads) {
   switch (kind) {
-    case RecordKind::process: return decode_process(payload);
+    case RecordKind::process:
+      return decode_process(payload);
     case RecordKind::thread: {
       if (!decode_thread(payload, state)) return false;
       ThreadRecord* const thread = threads.find_or_add(state.thread.index, true);
@@ -236,7 +241,8 @@ inline bool Reader::decode_process(ByteCursor payload) {
   ProcessRecord process;
   process.pid = static_cast<std::int32_t>(payload.take_uleb128());
   process.parent = static_cast<std::int32_t>(payload.take_uleb128());
-  if (!take_time(payload, process.interval) || !take_time(payload, process.started) || !take_time(payload, process.started_wall_clock))
+  if (!take_time(payload, process.interval) || !take_time(payload, process.started) ||
+      !take_time(payload, process.started_wall_clock))
     return false;
   process.engine = take_text(payload);
   process.python_version = take_text(payload);
@@ -282,14 +288,16 @@ inline bool Reader::decode_sample(ByteCursor payload, BlockState& state, SampleR
   sample.thread = state.thread.index;
   sample.flags = static_cast<std::uint16_t>(payload.take_uleb128());
   std::chrono::nanoseconds since_last;
-  if (!take_time(payload, since_last) || !take_time(payload, sample.cpu) || !take_time(payload, sample.wall)) return false;
+  if (!take_time(payload, since_last) || !take_time(payload, sample.cpu) || !take_time(payload, sample.wall))
+    return false;
   sample.time = state.time += since_last;
   if (sample.time.count() > static_cast<std::int64_t>(max_time)) return false;
   sample.elided = static_cast<std::uint32_t>(payload.take_uleb128());
   sample.elided_at = static_cast<std::uint32_t>(payload.take_uleb128());
   const auto shared = payload.take_uleb128();
   const auto fresh = payload.take_uleb128();
-  if (!payload.ok() || shared > state.stack.size() || fresh > payload.remaining() || shared + fresh > max_depth) return false;
+  if (!payload.ok() || shared > state.stack.size() || fresh > payload.remaining() || shared + fresh > max_depth)
+    return false;
   state.stack.resize(shared + fresh);
   for (auto place = state.stack.rbegin(); place != state.stack.rend() - static_cast<std::ptrdiff_t>(shared); ++place) {
     const auto code = payload.take_uleb128();

@@ -10,8 +10,8 @@
 
 namespace pyagent::inline v0::recording {
 
-using CodeId = std::uint32_t;      ///< numbers code records of one recording, from 1
-using ThreadIndex = std::uint32_t; ///< numbers thread records of one recording, from 0
+using CodeId = std::uint32_t;       ///< numbers code records of one recording, from 1
+using ThreadIndex = std::uint32_t;  ///< numbers thread records of one recording, from 0
 
 /// A code object, copied at first sight.
 struct CodeRecord {
@@ -33,24 +33,24 @@ struct FrameRecord {
 
 /// Remarks on one sample; bits may be combined.
 enum class SampleFlag : std::uint16_t {
-  holds_gil = 1,        ///< the thread held the GIL (free-threaded: was attached)
-  off_cpu = 2,          ///< the thread was not running; the weight is a duration of wall time
-  repaired = 4,         ///< a half-linked chain was completed by proof
-  suspect = 8,          ///< the stack failed validation and could not be repaired: it may lack frames
-  unreadable = 16,      ///< memory of the chain could not be read; frames end early
-  elided = 32,          ///< the middle of a deep stack was left out: see SampleRecord::elided
+  holds_gil = 1,    ///< the thread held the GIL (free-threaded: was attached)
+  off_cpu = 2,      ///< the thread was not running; the weight is a duration of wall time
+  repaired = 4,     ///< a half-linked chain was completed by proof
+  suspect = 8,      ///< the stack failed validation and could not be repaired: it may lack frames
+  unreadable = 16,  ///< memory of the chain could not be read; frames end early
+  elided = 32,      ///< the middle of a deep stack was left out: see SampleRecord::elided
 };
 
 /// One sample of one thread.
 struct SampleRecord {
   ThreadIndex thread = 0;
-  std::chrono::nanoseconds time{};        ///< CLOCK_MONOTONIC
-  std::chrono::nanoseconds cpu{};         ///< CPU time the thread used since its last sample
-  std::chrono::nanoseconds wall{};        ///< wall time of an off-CPU sample, else zero
-  std::uint16_t flags = 0;                ///< SampleFlag bits
-  std::uint32_t elided = 0;               ///< frames left out, between frames[elided_at - 1] and frames[elided_at]
+  std::chrono::nanoseconds time{};  ///< CLOCK_MONOTONIC
+  std::chrono::nanoseconds cpu{};   ///< CPU time the thread used since its last sample
+  std::chrono::nanoseconds wall{};  ///< wall time of an off-CPU sample, else zero
+  std::uint16_t flags = 0;          ///< SampleFlag bits
+  std::uint32_t elided = 0;         ///< frames left out, between frames[elided_at - 1] and frames[elided_at]
   std::uint32_t elided_at = 0;
-  std::vector<FrameRecord> frames;        ///< leaf first
+  std::vector<FrameRecord> frames;  ///< leaf first
 
   bool has(SampleFlag flag) const noexcept { return (flags & static_cast<std::uint16_t>(flag)) != 0; }
 };
@@ -58,11 +58,11 @@ struct SampleRecord {
 /// A thread of the process.
 struct ThreadRecord {
   ThreadIndex index = 0;
-  std::int32_t tid = 0;            ///< kernel thread id
-  std::uint64_t thread_id = 0;     ///< threading.get_ident(): the pthread_t; 0 if it never ran Python
+  std::int32_t tid = 0;         ///< kernel thread id
+  std::uint64_t thread_id = 0;  ///< threading.get_ident(): the pthread_t; 0 if it never ran Python
   bool is_main = false;
-  std::string name;                ///< from threading, else the kernel's; "MainThread" for the main one
-  std::chrono::nanoseconds cpu{};  ///< CPU time by the thread's own clock while it was sampled
+  std::string name;                    ///< from threading, else the kernel's; "MainThread" for the main one
+  std::chrono::nanoseconds cpu{};      ///< CPU time by the thread's own clock while it was sampled
   std::chrono::nanoseconds sampled{};  ///< CPU time that its samples account for
 };
 
@@ -72,23 +72,23 @@ struct ProcessRecord {
   std::int32_t parent = 0;
   std::vector<std::string> command;
   std::string executable;
-  std::string python_version;      ///< "3.13.0", with "t" and "d" for free-threaded and debug builds
-  std::string engine;              ///< "cpu"
+  std::string python_version;  ///< "3.13.0", with "t" and "d" for free-threaded and debug builds
+  std::string engine;          ///< "cpu"
   std::chrono::nanoseconds interval{};
-  std::chrono::nanoseconds started{};  ///< CLOCK_MONOTONIC
+  std::chrono::nanoseconds started{};             ///< CLOCK_MONOTONIC
   std::chrono::nanoseconds started_wall_clock{};  ///< CLOCK_REALTIME at the same moment
 };
 
 /// What was counted while sampling; every sample that did not become a whole stack is here.
 struct Counters {
-  std::uint64_t samples = 0;          ///< samples with a Python stack
-  std::uint64_t without_python = 0;   ///< samples of a thread that was not running Python
+  std::uint64_t samples = 0;         ///< samples with a Python stack
+  std::uint64_t without_python = 0;  ///< samples of a thread that was not running Python
   std::uint64_t repaired = 0;
   std::uint64_t suspect = 0;
   std::uint64_t unreadable = 0;
-  std::uint64_t elided = 0;           ///< samples whose middle was left out
-  std::uint64_t dropped = 0;          ///< samples that could not be stored
-  std::uint64_t unsampled_threads = 0;///< threads that could not be given a timer
+  std::uint64_t elided = 0;             ///< samples whose middle was left out
+  std::uint64_t dropped = 0;            ///< samples that could not be stored
+  std::uint64_t unsampled_threads = 0;  ///< threads that could not be given a timer
 };
 
 }  // namespace pyagent::inline v0::recording

@@ -2,18 +2,19 @@
 // signal-safe
 #pragma once
 
-#include <array>        // array
-#include <atomic>       // atomic, atomic_ref
-#include <cerrno>       // errno
-#include <cstddef>      // byte
-#include <cstring>      // memcpy
-#include <fcntl.h>      // open flags
-#include <span>         // span
-#include <sys/mman.h>   // PROT_READ
+#include <fcntl.h>         // open flags
+#include <sys/mman.h>      // PROT_READ
 #include <sys/resource.h>  // rlimit
-#include <sys/stat.h>   // struct stat
+#include <sys/stat.h>      // struct stat
 #include <sys/syscall.h>
 #include <unistd.h>  // syscall
+
+#include <array>    // array
+#include <atomic>   // atomic, atomic_ref
+#include <cerrno>   // errno
+#include <cstddef>  // byte
+#include <cstring>  // memcpy
+#include <span>     // span
 
 #include "pyagent/base/result.hpp"
 #include "pyagent/recording/file_format.hpp"
@@ -39,8 +40,8 @@ class Spool {
   static constexpr std::uint32_t max_extents = 16'384;  // 16 GiB
   static constexpr std::size_t extent_size = std::size_t{blocks_per_extent} * block_size;
 
-  /// Creates `path` (absolute, ended by NUL; stays the caller's and must outlive the spool), 0600, never following a link
-  /// and never opening a file that exists already.
+  /// Creates `path` (absolute, ended by NUL; stays the caller's and must outlive the spool), 0600, never following a
+  /// link and never opening a file that exists already.
   Errc create(const char* path) noexcept {
     path_ = path;
     const long fd = ::syscall(SYS_openat, AT_FDCWD, path_, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_RDWR, 0600);
@@ -75,7 +76,8 @@ class Spool {
       const std::uint64_t start = span <= room ? first : first + room;  // never across two extents
       if (const Errc failed = ensure_extent(start / blocks_per_extent); failed != Errc::ok) return Error{failed};
       if (!blocks().compare_exchange_weak(first, start + span, std::memory_order_relaxed)) continue;
-      std::byte* bytes = extents_[start / blocks_per_extent].load(std::memory_order_acquire) + start % blocks_per_extent * block_size;
+      std::byte* bytes =
+          extents_[start / blocks_per_extent].load(std::memory_order_acquire) + start % blocks_per_extent * block_size;
       auto* header = reinterpret_cast<BlockHeader*>(bytes);
       header->span = span;
       header->stream = stream;
@@ -131,7 +133,8 @@ class Spool {
     const int saved = errno;
     const long fd = ::syscall(SYS_openat, AT_FDCWD, path_, O_NOFOLLOW | O_CLOEXEC | O_RDWR, 0);
     struct stat status {};
-    const bool same = fd >= 0 && ::fstat(static_cast<int>(fd), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_;
+    const bool same =
+        fd >= 0 && ::fstat(static_cast<int>(fd), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_;
     if (fd >= 0 && !same) ::syscall(SYS_close, fd);
     errno = saved;
     return same ? static_cast<int>(fd) : -1;
@@ -153,10 +156,12 @@ class Spool {
     return result;
   }
 
-  // Beyond RLIMIT_FSIZE the kernel does not only refuse: it sends SIGXFSZ, which kills a program that does not expect it.
+  // Beyond RLIMIT_FSIZE the kernel does not only refuse: it sends SIGXFSZ, which kills a program that does not expect
+  // it.
   static bool is_within_limit(std::uint64_t index) noexcept {
     rlimit limit{};
-    return ::syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, nullptr, &limit) != 0 || (index + 1) * extent_size <= limit.rlim_cur;
+    return ::syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, nullptr, &limit) != 0 ||
+           (index + 1) * extent_size <= limit.rlim_cur;
   }
 
   // On tmpfs a pending signal of the program's own interrupts fallocate; its handler has run when the call returns.
@@ -173,7 +178,8 @@ class Spool {
   static bool fill_with_zeros(int fd, off_t offset) noexcept {
     static constexpr std::array<std::byte, 4096> zeros{};
     for (std::size_t done = 0; done < extent_size; done += zeros.size())
-      if (::syscall(SYS_pwrite64, fd, zeros.data(), zeros.size(), offset + static_cast<off_t>(done)) != static_cast<long>(zeros.size()))
+      if (::syscall(SYS_pwrite64, fd, zeros.data(), zeros.size(), offset + static_cast<off_t>(done)) !=
+          static_cast<long>(zeros.size()))
         return false;
     return true;
   }

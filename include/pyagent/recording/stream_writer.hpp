@@ -114,7 +114,8 @@ class StreamWriter {
   /// A record whose payload is given as it is, of at most max_record_size bytes.
   Errc write_payload(RecordKind kind, std::span<const std::byte> payload) noexcept {
     return write(kind, payload.size(), [&](Encoder& out) {
-      if (const auto room = out.reserve(payload.size()); !room.empty()) std::memcpy(room.data(), payload.data(), payload.size());
+      if (const auto room = out.reserve(payload.size()); !room.empty())
+        std::memcpy(room.data(), payload.data(), payload.size());
     });
   }
 

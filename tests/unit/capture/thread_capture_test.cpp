@@ -147,16 +147,18 @@ TEST_CASE("a caller with one frame above it, that is being pushed or popped, cou
       thread.push_generator("generator").push_hidden("pushed");
       if (in_new_chunk) thread.first_in_chunk();
       thread.push_frame("caller").push_frame("root");
-      const std::string whole = text(thread.chain());
+      auto left = thread.chain();
+      left.erase(left.begin());
       thread.unlink("generator");
       const auto found = capture_stack(thread, layout, {.registers = {register_of(thread.frame("caller"))}});
       CHECK(found.outcome == Outcome::repaired);
-      CHECK(text(found.frames) == whole);
+      CHECK(text(found.frames) == text(left));
     }
 }
 
-TEST_CASE("a yielding generator's caller is found in a register", "[capture]") {
-  // Seen in 3.12.1: the generator's link is gone and it still stands on top.
+TEST_CASE("a yielding generator's caller is found in a register, and the generator has been left", "[capture]") {
+  // Seen in 3.12.1: the generator's link is gone and it still stands on top. In 3.11.7 one that was suspended long ago
+  // stood on top of the generator that was being resumed.
   for (const Layout& layout : {cpython::layout_v3_12, cpython::layout_v3_13}) {
     INFO(name_of(layout));
     FakeThread thread{layout};
@@ -174,7 +176,7 @@ TEST_CASE("a yielding generator's caller is found in a register", "[capture]") {
     registers.push_back(register_of(thread.frame("root")));
     const auto found = capture_stack(thread, layout, {.registers = registers});
     CHECK(found.outcome == Outcome::repaired);
-    CHECK(text(found.frames) == text(whole));
+    CHECK(text(found.frames) == text({whole.begin() + 1, whole.end()}));
   }
 }
 
