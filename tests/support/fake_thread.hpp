@@ -266,8 +266,14 @@ class FakeThread {
   }
 
   void place(Frame& frame) {
-    if (!has_data_stack() || frame.kind == Kind::generator) {
+    if (!has_data_stack()) {
       frame.address = allocate(layout_.frame.size + 64).begin;
+      return;
+    }
+    if (frame.kind == Kind::generator) {
+      const Address generator = allocate(layout_.generator.frame + layout_.frame.size + 64).begin;
+      frame.address = generator + layout_.generator.frame;
+      put(generator + layout_.generator.frame_state, layout_.generator.executing);
       return;
     }
     const std::uint64_t bytes = std::uint64_t{words(frame)} * 8;

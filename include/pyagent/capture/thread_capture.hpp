@@ -208,7 +208,8 @@ class ThreadCapture {
 
   /// Finds the caller of a half-linked top. It is stored, or about to be: the processor holds it in a register between
   /// the two stores that unlink a frame, and an evaluation that is being entered or left has its caller's one below. A
-  /// caller counts only if its own chain is whole and the data stack holds nothing that is not in it.
+  /// caller counts only if its own chain is whole, its generators run, and the data stack holds nothing that is not in
+  /// it: registers also hold what is long gone (seen in 3.11.7: a generator that had ended).
   ///
   /// A top that has lost its link is left out: it is a generator that has just yielded, or one that stood there long
   /// ago (3.11 shows such a one between publishing an evaluation and storing its frame), and what it left is the
@@ -219,7 +220,8 @@ class ThreadCapture {
     const auto consider = [&](const Candidate& candidate) {
       if (candidate.frame.value < 4096 || candidate.frame.value % 8 != 0 || candidate.frame == first.frame) return;
       const cpython::Walk found = follow(candidate, nullptr);
-      if (!found.is_whole() || found.depth <= best_depth || !is_explained(found.top_gap)) return;
+      if (!found.is_whole() || found.is_top_stopping || found.depth <= best_depth || !is_explained(found.top_gap))
+        return;
       best = candidate;
       best_depth = found.depth;
     };

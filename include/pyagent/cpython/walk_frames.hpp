@@ -44,8 +44,9 @@ inline constexpr AddressRange several_chunks{{0}, {1}};
 struct Walk {
   std::uint32_t depth = 0;  ///< frames given to the visitor
   Stop stop = Stop::base;
-  Address at{};            ///< the frame where it stopped, if it is not whole
-  AddressRange top_gap{};  ///< words of the data stack above the topmost frame of the chain, or several_chunks
+  Address at{};                  ///< the frame where it stopped, if it is not whole
+  bool is_top_stopping = false;  ///< the topmost frame is a generator's that does not say it runs
+  AddressRange top_gap{};        ///< words of the data stack above the topmost frame of the chain, or several_chunks
 
   constexpr bool is_whole() const noexcept { return stop == Stop::base; }
 };
@@ -248,6 +249,15 @@ Errc read_frame_object(const M& memory, Address frame, std::span<std::byte> out,
     return memory.read(frame, out);
 }
 
+/// Whether the generator around `frame` says that it runs. One in a chain does; only the topmost may be about to stop.
+/// Source: gi_frame_state, CPython 3.11 Include/cpython/genobject.h
+template <memory::Memory M>
+bool is_running_generator(const M& memory, const Layout& layout, Address frame) noexcept {
+  const auto state =
+      memory::read_value<std::int8_t>(memory, frame - layout.generator.frame + layout.generator.frame_state);
+  return state && *state == layout.generator.executing;
+}
+
 /// The frame that the evaluation around `cframe` was running when it called; moves `cframe` there.
 template <memory::Memory M>
 Result<Address> leave_evaluation(const M& memory, const Layout& layout, Address& cframe) noexcept {
@@ -335,6 +345,9 @@ Walk walk_interpreter_frames(const M& memory, const Layout& layout, const RawThr
         after_entry = false;
       } else if (head.owner != generator_owned) {
         return fail(Stop::misplaced);
+      } else if (!detail::is_running_generator(memory, layout, frame)) {
+        if (walk.depth != 0) return fail(Stop::misplaced);
+        walk.is_top_stopping = true;
       }
       visitor.push({.frame = frame, .code = head.code, .instruction = *instruction, .is_entry = head.is_entry});
       ++walk.depth;

@@ -180,6 +180,29 @@ TEST_CASE("a yielding generator's caller is found in a register, and the generat
   }
 }
 
+TEST_CASE("a generator in a register that does not run is no caller, and one below the top breaks a chain", "[capture]") {
+  // Seen in 3.11.7: a register still held the frame of a generator that had ended, and its link led to a caller.
+  for (const Layout& layout : {cpython::layout_v3_12, cpython::layout_v3_13, cpython::layout_v3_15}) {
+    INFO(name_of(layout));
+    FakeThread thread{layout};
+    thread.push_generator("top").push_generator("ended").push_frame("caller").push_frame("root");
+    const auto whole = thread.chain();
+    const auto state = [&](std::int8_t value) {
+      thread.write(thread.frame("ended") - layout.generator.frame + layout.generator.frame_state, value);
+    };
+    state(1);
+    CHECK(capture_stack(thread, layout, {}).outcome == Outcome::suspect);
+    state(layout.generator.executing);
+    CHECK(capture_stack(thread, layout, {}).outcome == Outcome::whole);
+
+    thread.unlink("top");
+    const std::vector<long long> registers{register_of(thread.frame("ended")), register_of(thread.frame("caller"))};
+    CHECK(text(capture_stack(thread, layout, {.registers = registers}).frames) == text({whole.begin() + 1, whole.end()}));
+    state(1);
+    CHECK(text(capture_stack(thread, layout, {.registers = registers}).frames) == text({whole.begin() + 2, whole.end()}));
+  }
+}
+
 TEST_CASE("a caller further down than the data stack's top repairs nothing", "[capture]") {
   const Layout layout = cpython::layout_v3_12;
   FakeThread thread{layout};
