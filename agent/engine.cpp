@@ -127,6 +127,7 @@ Slot* adopt_thread(pid_t tid, std::uint64_t thread_id, Address stack_end) noexce
   slot->parked.is_known = false;
   slot->thread_state = slot->searched_head = {};
   slot->has_look_timer = slot->is_second_look = false;
+  slot->skipped_searches = 1;
   if (!slot->writer.is_bound()) slot->writer = recording::StreamWriter{state.spool, slot->number, slot->previous};
   slot->writer.begin_thread(slot->thread);
   state.owners[slot->number].store(tid, std::memory_order_release);

@@ -106,9 +106,12 @@ __attribute__((noinline)) void find_states(const LocalMemory& memory, Slot& slot
         found.push_back(candidate);
         return;
       }
-    // A thread that never ran Python is looked for again only when a thread state was made since.
+    // A thread that never ran Python is not looked for at each tick, since the list may be long: only when a thread
+    // state was made since, and now and then, because one is in the list for a moment before it is bound to its thread.
+    constexpr std::uint32_t period = 64;
     const Address head = newest_thread(memory);
-    if (head == slot.searched_head) return;
+    if (head == slot.searched_head && slot.skipped_searches++ % period != 0 && !read_own(memory, slot, head, thread))
+      return;
     slot.searched_head = head;
     search_states(memory, slot, found);
     slot.thread_state = found.empty() ? Address{} : found[0];
@@ -212,7 +215,9 @@ __attribute__((noinline)) void update_name(const LocalMemory& memory, Slot& slot
     name = finish_text(text, cpython::read_thread_name(memory, state.target->layout, interpreter, slot.thread.thread_id,
                                                        room_for_text(text)));
   }
-  if (name.empty()) name = read_kernel_name(text);
+  // The kernel tells a thread its own name only; of another one it is asked again at the next look.
+  if (name.empty() && &slot == own_slot) name = read_kernel_name(text);
+  if (name.empty()) return;
   std::uint64_t hash = 1;
   for (const char letter : name) hash = (hash ^ static_cast<unsigned char>(letter)) * 0x100000001b3;
   if (hash == slot.name_hash) return;

@@ -47,7 +47,8 @@ struct Slot {
   std::uint64_t sampled_cpu;  ///< CPU time of its samples
   std::uint64_t samples;
 
-  Address thread_state;     ///< last PyThreadState seen
+  Address thread_state;  ///< last PyThreadState seen
+  std::uint32_t skipped_searches;
   Address searched_head;    ///< newest thread when a search found none
   std::uint64_t name_hash;  ///< of the name recorded last
 

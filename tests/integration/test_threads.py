@@ -75,7 +75,7 @@ def test_gil_keeps_only_samples_that_hold_it(python, agent, tmp_path):
     print("%s: releasing %.3f s without `gil`; with it holding %.3f s, releasing %.3f s" % (python.tag, every, holding, releasing))
     assert abs(every - taken["releasing"]) <= 0.05
     assert abs(holding - taken["holding"]) <= 0.15
-    assert releasing <= 0.05
+    assert releasing <= 0.3 * every  # it takes the GIL for a moment in each round
 
 
 def test_threads_puts_a_frame_for_the_thread_below_each_stack(python, agent, tmp_path):
