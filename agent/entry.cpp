@@ -7,18 +7,21 @@
 #include <unistd.h>
 
 #include <array>    // array
+#include <chrono>   // nanoseconds
 #include <cstdlib>  // secure_getenv
 #include <cstring>  // strncmp
 
-#include "command_line.hpp"
 #include "engine.hpp"
 #include "finish.hpp"
 #include "helper.hpp"
 #include "late_start.hpp"
 #include "options.hpp"
 #include "pyagent/interpreter/find_runtime.hpp"
+#include "pyagent/interpreter/version_text.hpp"
+#include "pyagent/memory/local_memory.hpp"
 #include "pyagent/process/proc_file.hpp"
 #include "pyagent/process/status.hpp"
+#include "pyagent/recording/encode_process.hpp"
 #include "pyagent/recording/encoder.hpp"
 #include "signals.hpp"
 #include "state.hpp"
@@ -81,27 +84,21 @@ bool has_sampled_ancestor(const std::string& options) {
   return false;
 }
 
-std::string version_name(const cpython::Layout& layout) {
-  const auto& version = layout.version;
-  return std::to_string(version.major) + "." + std::to_string(version.minor) + "." + std::to_string(version.micro) +
-         (layout.flags.free_threaded ? "t" : "") + (layout.flags.debug ? "d" : "");
-}
-
 /// The process record, in memory that lives on.
 void prepare_process_record() {
-  static std::array<std::byte, 16 * 1024> storage;
+  static std::array<std::byte, recording::process_record_size> storage;
+  const auto time = [](std::uint64_t value) { return std::chrono::nanoseconds{static_cast<std::int64_t>(value)}; };
   recording::Encoder out{storage};
-  out.put_uleb(static_cast<std::uint64_t>(state.pid));
-  out.put_uleb(static_cast<std::uint64_t>(::getppid()));
-  out.put_uleb(state.interval);
-  out.put_uleb(read_clock(CLOCK_MONOTONIC));
-  out.put_uleb(read_clock(CLOCK_REALTIME));
-  out.put_text(std::string{state.clock == CLOCK_MONOTONIC ? "monotonic" : "cpu"});
-  out.put_text(version_name(state.target->layout));
-  out.put_text(process::read_executable(state.pid).value_or({}).substr(0, 4096));
-  std::string command;
-  for (const std::string& argument : read_command_line()) command += argument + '\0';
-  out.put_text(command.substr(0, 8192));
+  recording::encode_process({.pid = state.pid,
+                             .parent = ::getppid(),
+                             .command = process::read_command_line(state.pid).value_or({}),
+                             .executable = process::read_executable(state.pid).value_or({}),
+                             .python_version = interpreter::build_text(state.target->layout),
+                             .engine = state.clock == CLOCK_MONOTONIC ? "monotonic" : "cpu",
+                             .interval = time(state.interval),
+                             .started = time(read_clock(CLOCK_MONOTONIC)),
+                             .started_wall_clock = time(read_clock(CLOCK_REALTIME))},
+                            out);
   state.process_record = std::span{storage}.first(out.size());
 }
 

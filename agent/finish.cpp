@@ -12,13 +12,14 @@
 #include <cstring>  // strerror
 #include <exception>
 
-#include "command_line.hpp"
 #include "engine.hpp"
 #include "helper.hpp"
 #include "pyagent/elf/mapped_file.hpp"
 #include "pyagent/format/file_sink.hpp"
+#include "pyagent/format/output_name.hpp"
 #include "pyagent/format/raw.hpp"
 #include "pyagent/format/speedscope.hpp"
+#include "pyagent/process/program_name.hpp"
 #include "pyagent/process/status.hpp"
 #include "pyagent/profile/build_profile.hpp"
 #include "pyagent/recording/reader.hpp"
@@ -80,9 +81,9 @@ Errc write_profile(const recording::Reader& reader) {
                                        .idle = options.idle};
   const profile::Profile profile = profile::build_profile(reader, wanted);
   format::FileSink sink{output().path};
-  const Errc failed = options.format == Options::Format::raw ? format::write_raw(profile, sink)
-                                                             : format::write_speedscope(profile, sink);
-  return failed != Errc::ok ? failed : sink.commit();
+  const auto written = options.format == Options::Format::raw ? format::write_raw(profile, sink)
+                                                              : format::write_speedscope(profile, sink);
+  return written.error().code;
 }
 
 /// The last line: what was sampled and where it is, or why it is not.
@@ -159,19 +160,6 @@ std::string avoid_own_earlier(const std::string& path) {
     if (const std::string other = with_number(path, number); !is_own(other)) return other;
 }
 
-std::string replace_pid(std::string path, pid_t pid) {
-  for (auto at = path.find("%p"); at != std::string::npos; at = path.find("%p", at))
-    path.replace(at, 2, std::to_string(pid));
-  return path;
-}
-
-std::string program_name() {
-  std::string name = name_of_program(read_command_line());
-  for (char& letter : name)
-    if (letter == '/' || static_cast<unsigned char>(letter) < 0x20) letter = '_';
-  return name;
-}
-
 }  // namespace
 
 Output& output() noexcept {
@@ -186,11 +174,13 @@ void say(const std::string& line) noexcept {
 }
 
 bool prepare_output(const Options& options, bool is_child, std::string& problem) {
-  const bool is_default = options.output.empty();
-  const std::string suffix = options.format == Options::Format::raw ? ".raw.txt" : ".speedscope.json";
-  std::string path = is_default ? "pyagent-" + program_name() + "-%p" + suffix : options.output;
+  std::string path = options.output;
+  if (path.empty()) {
+    const auto arguments = process::read_command_line(state.pid).value_or({});
+    path = format::default_output_name(process::program_name(arguments), options.format == Options::Format::raw);
+  }
   const bool names_pid = path.find("%p") != std::string::npos;
-  path = replace_pid(path, state.pid);
+  path = format::replace_pid(path, state.pid);
   if (is_child && !names_pid) path = with_number(path, state.pid);
   path = avoid_own_earlier(path);
   Output& out = output();

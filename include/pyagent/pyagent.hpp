@@ -34,6 +34,7 @@
 #include "pyagent/capture/thread_capture.hpp"
 
 #include "pyagent/recording/code_table.hpp"
+#include "pyagent/recording/encode_process.hpp"
 #include "pyagent/recording/encoder.hpp"
 #include "pyagent/recording/file_format.hpp"
 #include "pyagent/recording/reader.hpp"
@@ -45,6 +46,7 @@
 #include "pyagent/process/maps.hpp"
 #include "pyagent/process/open_mapped.hpp"
 #include "pyagent/process/proc_file.hpp"
+#include "pyagent/process/program_name.hpp"
 #include "pyagent/process/status.hpp"
 
 #include "pyagent/elf/file_bytes.hpp"
@@ -67,12 +69,14 @@
 #include "pyagent/symbol/short_filename.hpp"
 
 #include "pyagent/profile/build_profile.hpp"
+#include "pyagent/profile/process_frames.hpp"
 #include "pyagent/profile/profile.hpp"
 #include "pyagent/profile/profile_facts.hpp"
 #include "pyagent/profile/seconds.hpp"
 
 #include "pyagent/format/file_sink.hpp"
 #include "pyagent/format/json.hpp"
+#include "pyagent/format/output_name.hpp"
 #include "pyagent/format/raw.hpp"
 #include "pyagent/format/sink.hpp"
 #include "pyagent/format/speedscope.hpp"

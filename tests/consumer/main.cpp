@@ -25,8 +25,7 @@ int main(int count, char** arguments) {
   profile.threads.push_back({.name = "MainThread", .samples = {{.stack = stack, .weight = 10ms, .time = 10ms}}});
 
   pyagent::format::FileSink sink{arguments[1]};
-  auto failed = pyagent::format::write_speedscope(profile, sink);
-  if (failed == pyagent::Errc::ok) failed = sink.commit();
-  if (failed != pyagent::Errc::ok) return std::fprintf(stderr, "consumer: %s\n", pyagent::message(failed)), 1;
+  if (const auto written = pyagent::format::write_speedscope(profile, sink); !written)
+    return std::fprintf(stderr, "consumer: %s\n", pyagent::message(written.error())), 1;
   return 0;
 }

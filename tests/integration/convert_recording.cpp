@@ -17,7 +17,6 @@ int main(int argc, char** argv) {
   if (!reader) return std::fprintf(stderr, "%s: %s at %llu\n", argv[1], message(reader.error()), static_cast<unsigned long long>(reader.error().where.value)), 1;
   const auto profile = profile::build_profile(*reader, profile::ProfileOptions{.full_filenames = true});
   format::FileSink sink{argv[2]};
-  const auto failed = format::write_speedscope(profile, sink);
-  if (failed != Errc::ok || sink.commit() != Errc::ok) return std::fprintf(stderr, "%s can't be written\n", argv[2]), 1;
+  if (!format::write_speedscope(profile, sink)) return std::fprintf(stderr, "%s can't be written\n", argv[2]), 1;
   return 0;
 }

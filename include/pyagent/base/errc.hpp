@@ -19,6 +19,8 @@ enum class Errc : std::uint8_t {
   inconsistent,         // a structure was caught in the middle of a change
   io_error,             // the operating system refused a file operation
   no_space,             // no room left on the device, quota or file-size limit
+  no_process,           // no such process or thread, or it has ended
+  not_permitted,        // the operating system does not let us read or stop this process
 };
 
 /// One sentence fragment for `code`; a string literal.
@@ -36,6 +38,8 @@ constexpr const char* message(Errc code) noexcept {
     case Errc::inconsistent: return "a structure was changing while it was read";
     case Errc::io_error: return "a file could not be read or written";
     case Errc::no_space: return "no space is left";
+    case Errc::no_process: return "there is no such process";
+    case Errc::not_permitted: return "reading this process is not permitted";
   }
   return "unknown error";
 }

@@ -37,4 +37,18 @@ class [[nodiscard]] Result {
   std::variant<T, Error> state_;
 };
 
+/// Success, or an Error.
+template <>
+class [[nodiscard]] Result<void> {
+ public:
+  constexpr Result() noexcept = default;
+  constexpr Result(Error error) noexcept : error_(error) {}
+
+  constexpr explicit operator bool() const noexcept { return error_.code == Errc::ok; }
+  constexpr Error error() const noexcept { return error_; }
+
+ private:
+  Error error_{};
+};
+
 }  // namespace pyagent::inline v0

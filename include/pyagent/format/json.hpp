@@ -71,7 +71,7 @@ class JsonWriter {
 
   void number(std::uint64_t value) { number_text(std::to_string(value)); }
 
-  /// A number that is text already, such as `0.010002`.
+  /// A number that is text already, such as `0.010002`, or several of an array, such as `1,2`.
   void number_text(std::string_view digits) {
     separate();
     pending_ += digits;

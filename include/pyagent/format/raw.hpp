@@ -74,9 +74,9 @@ inline std::uint64_t raw_count(const RawTotal& total, std::chrono::nanoseconds i
 /// Units:  COUNT is in samples, as tools expect: the stack's measured time, summed over all its samples and threads and
 ///         rounded only then, divided by `profile.interval`; at least 1. Without an interval, samples are counted.
 ///         Each line is within half a sample of what was measured, so N lines are within N / 2 samples of the whole.
-/// Errors: the sink's first error; nothing is thrown.
+/// Errors: the sink's first error; nothing is thrown. A file appears under its name when all went well.
 template <Sink S>
-Errc write_raw(const profile::Profile& profile, S& sink) {
+Result<void> write_raw(const profile::Profile& profile, S& sink) {
   std::vector<detail::RawTotal> totals(profile.stack_count());
   for (const profile::Thread& thread : profile.threads) {
     for (const profile::Sample& sample : thread.samples) {
@@ -104,9 +104,9 @@ Errc write_raw(const profile::Profile& profile, S& sink) {
 
   for (const auto& [text, total] : lines) {
     const auto count = std::to_string(detail::raw_count(total, profile.interval));
-    if (const auto status = sink.write(text + ' ' + count + '\n'); status != Errc::ok) return status;
+    if (const auto status = sink.write(text + ' ' + count + '\n'); status != Errc::ok) return Error{status};
   }
-  return Errc::ok;
+  return finish(sink, Errc::ok);
 }
 
 }  // namespace pyagent::inline v0::format

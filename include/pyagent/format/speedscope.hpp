@@ -1,10 +1,11 @@
 // A profile as a speedscope file (https://www.speedscope.app). May allocate
 #pragma once
 
-#include <algorithm>    // max_element
+#include <algorithm>    // any_of, max_element, mismatch
 #include <chrono>       // nanoseconds
 #include <cstddef>      // size_t
 #include <cstdint>      // uint32_t, uint64_t
+#include <span>         // span
 #include <string>       // string, to_string
 #include <string_view>  // string_view
 #include <vector>       // vector
@@ -18,9 +19,11 @@
 namespace pyagent::inline v0::format {
 
 /// What speedscope shows in its list of profiles: `Thread 4711 "MainThread"`, with the kernel's thread id where known.
-inline std::string speedscope_profile_name(const profile::Thread& thread) {
+/// Where there are several processes, `Process 4710 ` goes before it.
+inline std::string speedscope_profile_name(const profile::Thread& thread, bool names_process = false) {
   const auto id = thread.tid != 0 ? std::to_string(thread.tid) : std::to_string(thread.id);
-  return "Thread " + id + " \"" + thread.name + '"';
+  const auto process = names_process ? "Process " + std::to_string(thread.pid) + ' ' : std::string{};
+  return process + "Thread " + id + " \"" + thread.name + '"';
 }
 
 /// The most frames that a stack in a speedscope file has. The page of speedscope 1.25 recurses once per frame: in
@@ -72,6 +75,29 @@ void write_speedscope_frame(JsonWriter<S>& json, const profile::Profile& profile
   json.end_object();
 }
 
+/// Numbers of an array as text, `0,17,4`. Lists that follow each other mostly begin alike.
+class NumberList {
+ public:
+  std::string_view assign(std::span<const std::uint32_t> numbers) {
+    const auto differs = std::mismatch(numbers.begin(), numbers.end(), numbers_.begin(), numbers_.end());
+    std::size_t kept = static_cast<std::size_t>(differs.first - numbers.begin());
+    text_.resize(kept != 0 ? ends_[kept - 1] : 0);
+    numbers_.assign(numbers.begin(), numbers.end());
+    ends_.resize(numbers.size());
+    for (; kept < numbers.size(); ++kept) {
+      if (kept != 0) text_ += ',';
+      text_ += std::to_string(numbers[kept]);
+      ends_[kept] = text_.size();
+    }
+    return text_;
+  }
+
+ private:
+  std::vector<std::uint32_t> numbers_;
+  std::vector<std::size_t> ends_;
+  std::string text_;
+};
+
 template <Sink S>
 void write_speedscope_profile(JsonWriter<S>& json, const profile::Profile& profile, const profile::Thread& thread,
                               std::string_view name) {
@@ -89,6 +115,7 @@ void write_speedscope_profile(JsonWriter<S>& json, const profile::Profile& profi
   json.key("samples");
   json.begin_array();
   std::vector<profile::FrameId> frames;
+  NumberList list;
   for_each_run(thread, [&](profile::StackId stack, std::chrono::nanoseconds) {
     profile.frames_of(stack, frames);
     if (frames.size() > speedscope_depth) {
@@ -97,7 +124,7 @@ void write_speedscope_profile(JsonWriter<S>& json, const profile::Profile& profi
       frames.erase(gap + 1, frames.end() - (speedscope_depth - speedscope_depth / 2 - 1));
     }
     json.begin_array();
-    for (const auto frame : frames) json.number(frame);
+    if (!frames.empty()) json.number_text(list.assign(frames));
     json.end_array();
   });
   json.end_array();
@@ -122,13 +149,16 @@ void write_speedscope_profile(JsonWriter<S>& json, const profile::Profile& profi
 ///         its root and its leaf half, with a frame `[frames left out]` between them. A frame's `file`, `line` and `col` are left out
 ///         where they are not known.
 /// Units:  weights and end values in seconds of measured time, exact to the nanosecond; `line` and `col` from 1.
-/// Errors: the sink's first error; nothing is thrown.
+/// Errors: the sink's first error; nothing is thrown. A file appears under its name when all went well.
 template <Sink S>
-Errc write_speedscope(const profile::Profile& profile, S& sink) {
+Result<void> write_speedscope(const profile::Profile& profile, S& sink) {
   const auto& threads = profile.threads;
   const auto longest = std::max_element(threads.begin(), threads.end(), [](const auto& left, const auto& right) {
     return profile::total_weight(left) < profile::total_weight(right);
   });
+
+  const bool names_process =
+      std::any_of(threads.begin(), threads.end(), [&](const auto& thread) { return thread.pid != threads[0].pid; });
 
   JsonWriter<S> json{sink};
   json.begin_object();
@@ -158,12 +188,12 @@ Errc write_speedscope(const profile::Profile& profile, S& sink) {
   json.begin_array();
   if (threads.empty()) detail::write_speedscope_profile(json, profile, profile::Thread{}, "no samples");
   for (const profile::Thread& thread : threads) {
-    if (json.status() != Errc::ok) return json.status();
-    detail::write_speedscope_profile(json, profile, thread, speedscope_profile_name(thread));
+    if (json.status() != Errc::ok) return Error{json.status()};
+    detail::write_speedscope_profile(json, profile, thread, speedscope_profile_name(thread, names_process));
   }
   json.end_array();
   json.end_object();
-  return json.finish();
+  return finish(sink, json.finish());
 }
 
 }  // namespace pyagent::inline v0::format

@@ -11,6 +11,7 @@
 #include <string_view>  // string_view
 #include <vector>       // vector
 
+#include "pyagent/cpython/layout.hpp"
 #include "pyagent/cpython/version.hpp"
 
 namespace pyagent::inline v0::interpreter {
@@ -23,6 +24,11 @@ inline std::string version_text(cpython::Version version, bool with_micro = true
   const char* const level = (version.release >> 4) == 0xa ? "a" : (version.release >> 4) == 0xb ? "b" : "rc";
   if (!version.is_final()) text += level + std::to_string(version.release & 15);
   return text;
+}
+
+/// The version that `layout` is of, with "t" and "d" for free-threaded and debug builds: "3.14.0t".
+inline std::string build_text(const cpython::Layout& layout) {
+  return version_text(layout.version) + (layout.flags.free_threaded ? "t" : "") + (layout.flags.debug ? "d" : "");
 }
 
 /// Takes "3.9.18" or "3.15.0rc2" from the front of `text`; a "+" after it, of a build from a branch, is dropped.

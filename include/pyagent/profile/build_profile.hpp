@@ -1,16 +1,20 @@
 // From a recording to a profile: frames get their names, samples their stacks and weights. May allocate
 #pragma once
 
-#include <algorithm>      // is_sorted, stable_sort, erase_if, max
+#include <algorithm>      // is_sorted, max, min, stable_sort
 #include <chrono>         // nanoseconds
 #include <concepts>       // convertible_to
 #include <cstddef>        // size_t
 #include <cstdint>        // uint32_t
+#include <optional>       // optional
+#include <span>           // span
 #include <string>         // string, to_string
 #include <string_view>    // string_view
 #include <unordered_map>  // unordered_map
+#include <utility>        // move
 #include <vector>         // vector
 
+#include "pyagent/profile/process_frames.hpp"
 #include "pyagent/profile/profile.hpp"
 #include "pyagent/profile/profile_facts.hpp"
 #include "pyagent/recording/records.hpp"
@@ -25,6 +29,7 @@ struct ProfileOptions {
   bool show_lines = true;       ///< false: no lines at all, even with `function`
   bool full_filenames = false;  ///< file names as the program has them, not shortened
   bool threads = false;         ///< each stack starts with a frame `thread (TID): NAME`
+  bool processes = false;       ///< below that, frames `process PID:"COMMAND"` of the process and its ancestors
   bool gil = false;             ///< only samples whose thread held the GIL
   bool idle = false;            ///< wall time of threads that were not running counts too
 };
@@ -63,11 +68,21 @@ class StackBuilder {
     StackId stack = root;
     if (sample.has(recording::SampleFlag::unreadable)) stack = push_name(stack, "[truncated]");
     if (sample.has(recording::SampleFlag::suspect)) stack = push_name(stack, "[incomplete]");
-    for (std::size_t i = sample.frames.size(); i > 0; --i) {
+    if (stack != last_base_ || sample.elided != 0) last_.clear();
+    last_base_ = stack;
+    // Samples that follow each other mostly have their outer frames in common.
+    std::size_t shared = 0;
+    const std::size_t count = sample.frames.size();
+    while (shared < std::min(last_.size(), count) && last_[shared].key == key_of(sample.frames[count - 1 - shared])) ++shared;
+    last_.resize(shared);
+    if (shared != 0) stack = last_.back().stack;
+    for (std::size_t i = count - shared; i > 0; --i) {
       if (sample.elided != 0 && i == sample.elided_at)
         stack = push_name(stack, '[' + std::to_string(sample.elided) + " frames left out]");
-      if (!is_interpreters_own(sample.frames[i - 1])) stack = profile_.intern_stack(stack, find_frame(sample.frames[i - 1]));
+      if (const auto frame = find_frame(sample.frames[i - 1])) stack = profile_.intern_stack(stack, *frame);
+      last_.push_back({key_of(sample.frames[i - 1]), stack});
     }
+    if (sample.elided != 0) last_.clear();
     return stack;
   }
 
@@ -76,23 +91,28 @@ class StackBuilder {
   }
 
  private:
-  /// The few instructions that 3.12 and later run around `__init__` of an inlined call: no code of the program, and not in
-  /// its tracebacks. Source: _Py_InitCleanup, CPython 3.13 Python/specialize.c; its file is called __init__ as well.
-  bool is_interpreters_own(const recording::FrameRecord& record) const {
-    const auto found = codes_.find(record.code);
-    return found != codes_.end() && found->second.first_line == 0 && found->second.name == "__init__" && found->second.filename == "__init__";
+  /// A frame of the last stack, and the stack that ends with it.
+  struct BuiltFrame {
+    std::uint64_t key;
+    StackId stack;
+  };
+
+  static std::uint64_t key_of(const recording::FrameRecord& record) noexcept {
+    return std::uint64_t{record.code} << 32 | static_cast<std::uint32_t>(record.instruction);
   }
 
-  FrameId find_frame(const recording::FrameRecord& record) {
-    const auto key = std::uint64_t{record.code} << 32 | static_cast<std::uint32_t>(record.instruction);
+  /// None for a frame of the interpreter's own, which is not shown.
+  std::optional<FrameId> find_frame(const recording::FrameRecord& record) {
+    const auto key = key_of(record);
     const auto known = frames_.find(key);
     return known != frames_.end() ? known->second : frames_[key] = build_frame(record);
   }
 
-  FrameId build_frame(const recording::FrameRecord& record) {
+  std::optional<FrameId> build_frame(const recording::FrameRecord& record) {
     const auto found = codes_.find(record.code);
     if (found == codes_.end()) return profile_.intern_frame({.name = profile_.intern_string("[unknown code]")});
     const recording::CodeRecord& code = found->second;
+    if (symbol::is_interpreters_own(code)) return {};
     const std::string file = options_.full_filenames ? code.filename : std::string{symbolizer_.short_filename(code)};
     Frame frame{.name = profile_.intern_string(symbolizer_.name(code)), .file = profile_.intern_string(file)};
     if (options_.show_lines) {
@@ -108,7 +128,9 @@ class StackBuilder {
   S& symbolizer_;
   const ProfileOptions& options_;
   std::unordered_map<recording::CodeId, recording::CodeRecord> codes_;
-  std::unordered_map<std::uint64_t, FrameId> frames_;  // by code and instruction
+  std::unordered_map<std::uint64_t, std::optional<FrameId>> frames_;  // by code and instruction
+  std::vector<BuiltFrame> last_;                                      // root first
+  StackId last_base_ = 0;
 };
 
 /// `thread (4711): MainThread`, the frame that py-spy 0.4 puts below each stack with `--threads`.
@@ -124,7 +146,7 @@ inline std::chrono::nanoseconds sample_weight(const recording::SampleRecord& sam
   return options.idle ? add_weights(cpu, std::max(sample.wall, none)) : cpu;
 }
 
-/// The profile of a recording.
+/// Adds the threads, samples and facts of `recording` to `profile`, each stack on top of frames called `roots`.
 ///
 /// Shape:  threads in the recording's order, those without samples left out; samples in order of time. Every sample
 ///         that has frames is kept: those whose outer frames could not be read start with a frame `[truncated]`, those
@@ -133,20 +155,19 @@ inline std::chrono::nanoseconds sample_weight(const recording::SampleRecord& sam
 ///         `facts` says what was sampled, how, and what was lost (`profile_facts.hpp`).
 /// Errors: none; codes and threads that a damaged recording lacks are shown as unknown.
 template <RecordingSource R, CodeSymbolizer S>
-Profile build_profile(const R& recording, const ProfileOptions& options, S& symbolizer) {
+void append_profile(Profile& profile, const R& recording, const ProfileOptions& options, S& symbolizer,
+                    std::span<const std::string> roots = {}) {
   const recording::ProcessRecord process = recording.process();
-  Profile profile;
-  profile.name = profile_name(process);
-  profile.exporter = exporter_name;
-  profile.interval = process.interval;
-
   StackBuilder<S> builder{profile, symbolizer, options};
   recording.for_each_code([&](const recording::CodeRecord& code) { builder.add_code(code); });
+  StackId process_root = 0;
+  for (const std::string& name : roots) process_root = builder.push_name(process_root, name);
 
+  std::vector<Thread> threads;
   std::unordered_map<recording::ThreadIndex, std::size_t> places;
   const auto add_thread = [&](const recording::ThreadRecord& record) {
-    if (places.try_emplace(record.index, profile.threads.size()).second)
-      profile.threads.push_back({.id = record.thread_id, .tid = record.tid, .pid = process.pid, .name = record.name});
+    if (places.try_emplace(record.index, threads.size()).second)
+      threads.push_back({.id = record.thread_id, .tid = record.tid, .pid = process.pid, .name = record.name});
   };
   for (const recording::ThreadRecord& record : recording.threads()) add_thread(record);
 
@@ -162,28 +183,58 @@ Profile build_profile(const R& recording, const ProfileOptions& options, S& symb
     recording::ThreadRecord unknown;
     unknown.index = sample.thread;
     add_thread(unknown);
-    Thread& thread = profile.threads[places[sample.thread]];
-    const StackId root = options.threads ? builder.push_name(0, thread_frame_name(thread)) : 0;
+    Thread& thread = threads[places[sample.thread]];
+    const StackId root = options.threads ? builder.push_name(process_root, thread_frame_name(thread)) : process_root;
     thread.samples.push_back({.stack = builder.build(root, sample), .weight = weight, .time = sample.time});
   });
 
   constexpr auto earlier = [](const Sample& left, const Sample& right) { return left.time < right.time; };
-  for (Thread& thread : profile.threads)
+  for (Thread& thread : threads) {
     if (!std::is_sorted(thread.samples.begin(), thread.samples.end(), earlier))
       std::stable_sort(thread.samples.begin(), thread.samples.end(), earlier);
-  std::erase_if(profile.threads, [](const Thread& thread) { return thread.samples.empty(); });
+    if (!thread.samples.empty()) profile.threads.push_back(std::move(thread));
+  }
 
-  profile.facts = process_facts(process);
+  const Facts facts = process_facts(process);
+  profile.facts.insert(profile.facts.end(), facts.begin(), facts.end());
   append_counter_facts(profile.facts, recording.counters(), without_frames);
   for (const recording::ThreadRecord& record : recording.threads()) append_thread_facts(profile.facts, record);
+}
+
+/// One profile of several recordings: of a tree of processes, or of one process before and after it executed another
+/// program. Title and interval are the first one's.
+template <RecordingSource R, CodeSymbolizer S>
+Profile build_profile(std::span<const R> recordings, const ProfileOptions& options, S& symbolizer) {
+  std::vector<recording::ProcessRecord> processes;
+  for (const R& recording : recordings) processes.push_back(recording.process());
+  Profile profile;
+  profile.exporter = exporter_name;
+  if (!processes.empty()) {
+    profile.name = profile_name(processes[0]);
+    profile.interval = processes[0].interval;
+  }
+  for (std::size_t i = 0; i < recordings.size(); ++i) {
+    const auto roots = options.processes ? process_frame_names(processes, i) : std::vector<std::string>{};
+    append_profile(profile, recordings[i], options, symbolizer, roots);
+  }
   return profile;
+}
+
+/// The profile of one recording.
+template <RecordingSource R, CodeSymbolizer S>
+Profile build_profile(const R& recording, const ProfileOptions& options, S& symbolizer) {
+  return build_profile(std::span<const R>{&recording, 1}, options, symbolizer);
 }
 
 /// The same, with names and lines as symbol::CodeSymbols gives them.
 template <RecordingSource R>
-Profile build_profile(const R& recording, const ProfileOptions& options) {
+Profile build_profile(std::span<const R> recordings, const ProfileOptions& options) {
   symbol::CodeSymbols symbols;
-  return build_profile(recording, options, symbols);
+  return build_profile(recordings, options, symbols);
+}
+template <RecordingSource R>
+Profile build_profile(const R& recording, const ProfileOptions& options) {
+  return build_profile(std::span<const R>{&recording, 1}, options);
 }
 
 }  // namespace pyagent::inline v0::profile

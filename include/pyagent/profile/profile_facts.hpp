@@ -92,6 +92,16 @@ inline void append_counter_facts(Facts& facts, const recording::Counters& counte
       {"threads not sampled", counters.unsampled_threads},
   };
   for (const auto& [name, count] : counts) facts.emplace_back(name, std::to_string(count));
+  const std::pair<const char*, std::uint64_t> rare[] = {
+      {"samples missed", counters.missed_ticks},
+      {"stops that took too long", counters.stop_timeouts},
+      {"dropped: the stack changed", counters.dropped_changed},
+      {"dropped: no whole stack", counters.dropped_invalid},
+      {"dropped: unreadable", counters.dropped_unreadable},
+      {"threads read while they ran", counters.unstopped_threads},
+  };
+  for (const auto& [name, count] : rare)
+    if (count != 0) facts.emplace_back(name, std::to_string(count));
 }
 
 /// The CPU time of a thread by its own clock, beside what its samples account for.

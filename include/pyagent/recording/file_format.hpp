@@ -50,6 +50,12 @@ enum class Counter : std::uint8_t {
   elided,
   dropped,
   unsampled_threads,
+  missed_ticks,
+  stop_timeouts,
+  dropped_changed,
+  dropped_invalid,
+  dropped_unreadable,
+  unstopped_threads,
 };
 inline constexpr std::uint32_t counter_count = 16;
 

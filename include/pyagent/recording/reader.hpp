@@ -111,15 +111,8 @@ inline Result<Reader> Reader::open(std::span<const std::byte> bytes) {
   Reader reader;
   reader.bytes_ = bytes;
   reader.blocks_ = header.blocks;
-  const auto counter = [&](Counter which) { return header.counters[static_cast<std::size_t>(which)]; };
-  reader.counters_ = {.samples = counter(Counter::samples),
-                      .without_python = counter(Counter::without_python),
-                      .repaired = counter(Counter::repaired),
-                      .suspect = counter(Counter::suspect),
-                      .unreadable = counter(Counter::unreadable),
-                      .elided = counter(Counter::elided),
-                      .dropped = counter(Counter::dropped),
-                      .unsampled_threads = counter(Counter::unsampled_threads)};
+  static_assert(std::size(counter_fields) <= counter_count);
+  for (std::size_t i = 0; i < std::size(counter_fields); ++i) reader.counters_.*counter_fields[i] = header.counters[i];
   ThreadList threads;
   reader.damage_ = reader.visit([&](RecordKind kind, ByteCursor payload, BlockState& state) {
     return reader.check_record(kind, payload, state, threads);

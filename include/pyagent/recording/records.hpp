@@ -1,10 +1,11 @@
 // What a recording holds, decoded: the vocabulary of its reader. May allocate
 #pragma once
 
-#include <chrono>   // nanoseconds
-#include <cstdint>  // uint32_t
-#include <string>   // string
-#include <vector>   // vector
+#include <chrono>    // nanoseconds
+#include <cstdint>   // uint32_t
+#include <iterator>  // size
+#include <string>    // string
+#include <vector>    // vector
 
 #include "pyagent/cpython/layout.hpp"
 
@@ -33,12 +34,14 @@ struct FrameRecord {
 
 /// Remarks on one sample; bits may be combined.
 enum class SampleFlag : std::uint16_t {
-  holds_gil = 1,    ///< the thread held the GIL (free-threaded: was attached)
-  off_cpu = 2,      ///< the thread was not running; the weight is a duration of wall time
-  repaired = 4,     ///< a half-linked chain was completed by proof
-  suspect = 8,      ///< the stack failed validation and could not be repaired: it may lack frames
-  unreadable = 16,  ///< memory of the chain could not be read; frames end early
-  elided = 32,      ///< the middle of a deep stack was left out: see SampleRecord::elided
+  holds_gil = 1,       ///< the thread held the GIL (free-threaded: was attached)
+  off_cpu = 2,         ///< the thread was not running; the weight is a duration of wall time
+  repaired = 4,        ///< a half-linked chain was completed by proof
+  suspect = 8,         ///< the stack failed validation and could not be repaired: it may lack frames
+  unreadable = 16,     ///< memory of the chain could not be read; frames end early
+  elided = 32,         ///< the middle of a deep stack was left out: see SampleRecord::elided
+  waits_for_gil = 64,  ///< the thread was blocked until it gets the GIL
+  collects = 128,      ///< the thread held the GIL and its interpreter was collecting garbage
 };
 
 /// One sample of one thread.
@@ -86,9 +89,34 @@ struct Counters {
   std::uint64_t repaired = 0;
   std::uint64_t suspect = 0;
   std::uint64_t unreadable = 0;
-  std::uint64_t elided = 0;             ///< samples whose middle was left out
-  std::uint64_t dropped = 0;            ///< samples that could not be stored
-  std::uint64_t unsampled_threads = 0;  ///< threads that could not be given a timer
+  std::uint64_t elided = 0;              ///< samples whose middle was left out
+  std::uint64_t dropped = 0;             ///< samples that could not be stored
+  std::uint64_t unsampled_threads = 0;   ///< threads that could not be given a timer
+  std::uint64_t missed_ticks = 0;        ///< moments at which a sample was due and none was taken: the sampler was late
+  std::uint64_t stop_timeouts = 0;       ///< threads that did not stop within the budget, per sample
+  std::uint64_t dropped_changed = 0;     ///< of the dropped: the stack changed each time it was read
+  std::uint64_t dropped_invalid = 0;     ///< of the dropped: what was read is no whole chain of frames
+  std::uint64_t dropped_unreadable = 0;  ///< of the dropped: memory could not be read
+  std::uint64_t unstopped_threads = 0;   ///< threads that could not be stopped, and were read while they ran
 };
+
+/// The counters in the order of `Counter`, which is that of the file.
+inline constexpr std::uint64_t Counters::*counter_fields[] = {
+    &Counters::samples,
+    &Counters::without_python,
+    &Counters::repaired,
+    &Counters::suspect,
+    &Counters::unreadable,
+    &Counters::elided,
+    &Counters::dropped,
+    &Counters::unsampled_threads,
+    &Counters::missed_ticks,
+    &Counters::stop_timeouts,
+    &Counters::dropped_changed,
+    &Counters::dropped_invalid,
+    &Counters::dropped_unreadable,
+    &Counters::unstopped_threads,
+};
+static_assert(sizeof(Counters) == std::size(counter_fields) * sizeof(std::uint64_t));
 
 }  // namespace pyagent::inline v0::recording

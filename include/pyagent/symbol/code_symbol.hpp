@@ -24,6 +24,12 @@ inline Position code_position(const recording::CodeRecord& code, std::int32_t in
   return {.line = std::max(location.line, 0), .column = location.column + 1};
 }
 
+/// The few instructions that 3.12 and later run around `__init__` of an inlined call: no code of the program, and not in
+/// its tracebacks. Source: _Py_InitCleanup, CPython 3.13 Python/specialize.c; its file is called __init__ as well.
+inline bool is_interpreters_own(const recording::CodeRecord& code) {
+  return code.first_line == 0 && code.name == "__init__" && code.filename == "__init__";
+}
+
 /// Names the code of one recording.
 class CodeSymbols {
  public:

@@ -26,8 +26,7 @@ bool failed = false;
 template <class Write>
 void write_file(const std::string& path, Write write) {
   format::FileSink sink{path};
-  write(sink);
-  if (sink.commit() == pyagent::Errc::ok) return;
+  if (write(sink)) return;
   std::fprintf(stderr, "write_sample: %s: %s\n", path.c_str(), message(sink.status()));
   failed = true;
 }
@@ -78,15 +77,15 @@ int main(int argc, char** argv) {
   if (argc != 2) return std::fputs("usage: write_sample DIRECTORY\n", stderr), 2;
   const std::string directory = std::string{argv[1]} + '/';
   const auto hostile = hostile_profile();
-  write_file(directory + "hostile.speedscope.json", [&](auto& sink) { format::write_speedscope(hostile, sink); });
-  write_file(directory + "hostile.raw", [&](auto& sink) { format::write_raw(hostile, sink); });
+  write_file(directory + "hostile.speedscope.json", [&](auto& sink) { return format::write_speedscope(hostile, sink); });
+  write_file(directory + "hostile.raw", [&](auto& sink) { return format::write_raw(hostile, sink); });
 
   profile::Profile empty;
   empty.name = "empty profile";
   empty.exporter = hostile.exporter;
-  write_file(directory + "empty.speedscope.json", [&](auto& sink) { format::write_speedscope(empty, sink); });
+  write_file(directory + "empty.speedscope.json", [&](auto& sink) { return format::write_speedscope(empty, sink); });
 
   const auto names = names_profile(directory + "names");
-  write_file(directory + "names.speedscope.json", [&](auto& sink) { format::write_speedscope(names, sink); });
+  write_file(directory + "names.speedscope.json", [&](auto& sink) { return format::write_speedscope(names, sink); });
   return failed ? 1 : 0;
 }

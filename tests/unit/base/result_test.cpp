@@ -44,9 +44,20 @@ TEST_CASE("a result can hold an Error's own kind of value and what can only be m
   CHECK(*moved == 3);
 }
 
+TEST_CASE("a result without a value is a success, or says what went wrong", "[base]") {
+  const Result<void> done;
+  CHECK(done);
+  CHECK(done.error().code == Errc::ok);
+  const Result<void> failed{Error{Errc::no_space, Address{0x123}}};
+  CHECK(!failed);
+  CHECK(failed.error().code == Errc::no_space);
+  CHECK(failed.error().where == Address{0x123});
+  CHECK(Result<void>{Error{}});
+}
+
 TEST_CASE("each error has a sentence of its own", "[base]") {
   std::vector<std::string> seen;
-  for (int code = 0; code <= static_cast<int>(Errc::no_space); ++code) {
+  for (int code = 0; code <= static_cast<int>(Errc::not_permitted); ++code) {
     const std::string sentence = message(Error{static_cast<Errc>(code)});
     CHECK(sentence != "unknown error");
     CHECK(std::find(seen.begin(), seen.end(), sentence) == seen.end());

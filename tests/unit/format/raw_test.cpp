@@ -19,7 +19,7 @@ profile::StackId push(profile::Profile& p, profile::StackId parent, const std::s
 
 std::string written(const profile::Profile& p) {
   format::StringSink sink;
-  CHECK(format::write_raw(p, sink) == Errc::ok);
+  CHECK(bool{format::write_raw(p, sink)});
   return sink.text;
 }
 

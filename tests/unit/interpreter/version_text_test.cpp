@@ -63,3 +63,16 @@ TEST_CASE("a version is written as Python writes it", "[interpreter]") {
   CHECK(interpreter::version_text({3, 15, 0, 0xa1}) == "3.15.0a1");
   CHECK(interpreter::version_text({3, 9}, false) == "3.9");
 }
+
+TEST_CASE("a build's text says its version, and whether it is free-threaded or a debug build", "[interpreter]") {
+  cpython::Layout layout;
+  layout.version = {3, 14, 2};
+  CHECK(interpreter::build_text(layout) == "3.14.2");
+  layout.flags.debug = true;
+  CHECK(interpreter::build_text(layout) == "3.14.2d");
+  layout.flags.free_threaded = true;
+  CHECK(interpreter::build_text(layout) == "3.14.2td");
+  layout.flags.debug = false;
+  layout.version = {3, 15, 0, 0xc2};
+  CHECK(interpreter::build_text(layout) == "3.15.0rc2t");
+}

@@ -1,6 +1,7 @@
 // A hand-made recording becomes a profile.
 #include "pyagent/profile/build_profile.hpp"
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -262,4 +263,35 @@ TEST_CASE("A profile's title is the command, or what is known instead", "[profil
   CHECK(profile::profile_name(process) == "pid 3");
   process.command = {"python", std::string(1000, 'x')};
   CHECK(profile::profile_name(process) == "python " + std::string(113, 'x') + "... (pid 3)");
+}
+
+TEST_CASE("Several recordings are one profile, with the threads of each", "[profile]") {
+  std::vector<FakeRecording> recordings(2);
+  recordings[1].process_record.pid = recordings[1].thread_records[0].tid = 4712;
+  recordings[1].codes[0].name = "other";
+  for (auto& recording : recordings) recording.add_sample(10ms);
+  FakeSymbolizer symbolizer;
+  const auto p = profile::build_profile(std::span<const FakeRecording>{recordings}, {.show_lines = false}, symbolizer);
+  REQUIRE(p.threads.size() == 2);
+  CHECK(p.name == "python3 app.py (pid 4711)");
+  CHECK(p.threads[0].pid == 4711);
+  CHECK(p.threads[1].pid == 4712);
+  CHECK(shown(p, p.threads[0].samples.at(0).stack) == "root app.py;leaf app.py");
+  CHECK(shown(p, p.threads[1].samples.at(0).stack) == "other app.py;leaf app.py");
+  CHECK(profile::build_profile(std::span<const FakeRecording>{}, {}, symbolizer).threads.empty());
+}
+
+TEST_CASE("With processes, a frame per process stands below its threads' and on top of its parent's", "[profile]") {
+  std::vector<FakeRecording> recordings(2);
+  recordings[1].process_record.pid = 4712;
+  recordings[1].process_record.parent = 4711;
+  recordings[1].process_record.command = {"worker"};
+  for (auto& recording : recordings) recording.add_sample(10ms);
+  FakeSymbolizer symbolizer;
+  const profile::ProfileOptions options{.show_lines = false, .threads = true, .processes = true};
+  const auto p = profile::build_profile(std::span<const FakeRecording>{recordings}, options, symbolizer);
+  CHECK(shown(p, p.threads.at(0).samples.at(0).stack) ==
+        "process 4711:\"/usr/bin/python3 app.py\";thread (4711): MainThread;root app.py;leaf app.py");
+  CHECK(shown(p, p.threads.at(1).samples.at(0).stack) ==
+        "process 4711:\"/usr/bin/python3 app.py\";process 4712:\"worker\";thread (4711): MainThread;root app.py;leaf app.py");
 }
