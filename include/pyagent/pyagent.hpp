@@ -8,9 +8,12 @@
 #include "pyagent/base/result.hpp"
 
 #include "pyagent/memory/buffer_memory.hpp"
+#include "pyagent/memory/limited_memory.hpp"
 #include "pyagent/memory/local_memory.hpp"
 #include "pyagent/memory/memory.hpp"
+#include "pyagent/memory/read_batch.hpp"
 #include "pyagent/memory/remote_memory.hpp"
+#include "pyagent/memory/snapshot.hpp"
 
 #include "pyagent/cpython/c_string.hpp"
 #include "pyagent/cpython/debug_offsets.hpp"
