@@ -13,6 +13,7 @@
 #include "pyagent/base/result.hpp"
 #include "pyagent/process/maps.hpp"
 #include "pyagent/process/proc_file.hpp"
+#include "pyagent/process/small_file.hpp"
 
 namespace pyagent::inline v0::process {
 
@@ -76,20 +77,38 @@ inline Result<std::vector<std::string>> read_command_line(pid_t pid) {
 /// Path of the program that process `pid` runs; ends in " (deleted)" when it has no name any more.
 inline Result<std::string> read_executable(pid_t pid) { return read_link(proc_path(pid, "exe")); }
 
-/// Kernel ids of the threads of process `pid`.
-inline Result<std::vector<pid_t>> read_tasks(pid_t pid) {
+/// Who traces thread `tid`, such as a debugger; 0 when nobody does, or nobody we can see.
+///
+/// Errors: no_process, not_permitted, io_error.
+inline Result<pid_t> read_tracer(pid_t tid) noexcept {
+  char buffer[status_size];
+  const auto text = read_small(ProcPath{tid, "status"}, buffer);
+  if (!text) return text.error();
+  std::string_view field = find_field(*text, "TracerPid");
+  std::uint64_t tracer = 0;
+  if (!detail::take_number(field, tracer, 10, 0)) return Error{Errc::io_error};
+  return static_cast<pid_t>(tracer);
+}
+
+/// The numbers that are names in a directory, as /proc has them for processes and for threads.
+///
+/// Errors: io_error when there is no such directory.
+inline Result<std::vector<pid_t>> read_numbers(const std::string& path) {
   struct Close {
     void operator()(DIR* directory) const noexcept { ::closedir(directory); }
   };
-  const std::unique_ptr<DIR, Close> directory{::opendir(proc_path(pid, "task").c_str())};
+  const std::unique_ptr<DIR, Close> directory{::opendir(path.c_str())};
   if (directory == nullptr) return Error{Errc::io_error};
-  std::vector<pid_t> tasks;
+  std::vector<pid_t> numbers;
   while (const dirent* entry = ::readdir(directory.get())) {
     std::string_view name = entry->d_name;
-    std::uint64_t task = 0;
-    if (detail::take_number(name, task, 10, 0)) tasks.push_back(static_cast<pid_t>(task));
+    std::uint64_t number = 0;
+    if (detail::take_number(name, number, 10, 0)) numbers.push_back(static_cast<pid_t>(number));
   }
-  return tasks;
+  return numbers;
 }
+
+/// Kernel ids of the threads of process `pid`.
+inline Result<std::vector<pid_t>> read_tasks(pid_t pid) { return read_numbers(proc_path(pid, "task")); }
 
 }  // namespace pyagent::inline v0::process
