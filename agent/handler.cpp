@@ -9,8 +9,10 @@
 #include <cstdint>    // uint64_t
 
 #include "engine.hpp"
+#include "pyagent/capture/own_process.hpp"
 #include "pyagent/capture/thread_capture.hpp"
 #include "pyagent/cpython/defining_class.hpp"
+#include "pyagent/cpython/gil.hpp"
 #include "pyagent/cpython/raw_code.hpp"
 #include "pyagent/cpython/read_string.hpp"
 #include "pyagent/cpython/thread_name.hpp"
@@ -124,27 +126,6 @@ __attribute__((noinline)) void find_states(const LocalMemory& memory, Slot& slot
     if (found[i] == innermost) std::swap(found[0], found[i]);
 }
 
-bool holds_gil(const LocalMemory& memory, const cpython::RawThread& thread) noexcept {
-  const cpython::Layout& layout = state.target->layout;
-  switch (layout.gil_holder) {
-    case cpython::GilHolder::current_symbol:
-      return memory::read_pointer(ProvenMemory{}, state.target->current_thread).value_or(Address{}) == thread.thread;
-    case cpython::GilHolder::runtime:
-      return memory::read_pointer(ProvenMemory{}, state.target->runtime + layout.runtime.tstate_current)
-                 .value_or(Address{}) == thread.thread;
-    case cpython::GilHolder::interpreter: {
-      const auto gil = memory::read_pointer(memory, thread.interpreter + layout.interpreter.gil);
-      if (!gil || !*gil) return false;
-      const auto holder = memory::read_pointer(memory, *gil + layout.gil.last_holder);
-      const auto locked = memory::read_value<std::int32_t>(memory, *gil + layout.gil.locked);
-      return holder && locked && *holder == thread.thread && *locked == 1;
-    }
-    case cpython::GilHolder::attached:
-      return thread.state == 1;
-  }
-  return false;
-}
-
 /// Adds the marker of a text that was cut.
 std::span<const char> finish_text(std::span<char> room, const Result<cpython::StringPiece>& piece) noexcept {
   if (!piece) return {};
@@ -240,8 +221,10 @@ __attribute__((noinline)) Capture capture_states(LocalMemory& memory, Slot& slot
   for (const Address address : states) {
     if (!read_own(memory, slot, address, thread)) continue;
     if (!result.interpreter) result.interpreter = thread.interpreter;
-    result.holds_gil = result.holds_gil || holds_gil(memory, thread);
-    capture::ThreadCapture capture{*state.target, memory, thread, capture::Trust::own_thread, stack_memory};
+    result.holds_gil = result.holds_gil || cpython::holds_gil(ProvenMemory{}, memory, state.target->layout, state.target->runtime,
+                                                              state.target->current_thread, thread);
+    capture::OwnProcess process{*state.target, memory, capture::Trust::own_thread, stack_memory};
+    capture::ThreadCapture capture{*state.target, process, thread};
     result.outcome = std::max(result.outcome, capture.run(registers, stack, !slot.is_second_look));
   }
   return result;
@@ -392,7 +375,8 @@ bool capture_parked(Slot& slot) noexcept {
   cpython::RawThread thread;
   for (const Address address : states) {
     if (!read_own(memory, slot, address, thread)) continue;
-    capture::ThreadCapture capture{*state.target, memory, thread, capture::Trust::nothing, {}};
+    capture::OwnProcess process{*state.target, memory, capture::Trust::nothing, {}};
+    capture::ThreadCapture capture{*state.target, process, thread};
     if (capture.run({{}, {}}, stack) != capture::Outcome::whole) return false;
   }
   stack.finish();

@@ -19,6 +19,7 @@
 #include "pyagent/cpython/debug_offsets.hpp"
 #include "pyagent/cpython/defining_class.hpp"
 #include "pyagent/cpython/find_attribute.hpp"
+#include "pyagent/cpython/gil.hpp"
 #include "pyagent/cpython/layout.hpp"
 #include "pyagent/cpython/layouts.hpp"
 #include "pyagent/cpython/line_table.hpp"
@@ -26,6 +27,7 @@
 #include "pyagent/cpython/raw_code.hpp"
 #include "pyagent/cpython/raw_frame.hpp"
 #include "pyagent/cpython/read_dict.hpp"
+#include "pyagent/cpython/read_int.hpp"
 #include "pyagent/cpython/read_string.hpp"
 #include "pyagent/cpython/thread_name.hpp"
 #include "pyagent/cpython/thread_state.hpp"
@@ -33,7 +35,9 @@
 #include "pyagent/cpython/version.hpp"
 #include "pyagent/cpython/walk_frames.hpp"
 
+#include "pyagent/capture/own_process.hpp"
 #include "pyagent/capture/raw_stack.hpp"
+#include "pyagent/capture/target.hpp"
 #include "pyagent/capture/thread_capture.hpp"
 
 #include "pyagent/recording/code_table.hpp"

@@ -73,6 +73,8 @@ void print(const Layout& layout) {
   PYAGENT_PRINT(frame.code);
   PYAGENT_PRINT(frame.instruction);
   PYAGENT_PRINT(frame.locals);
+  PYAGENT_PRINT(frame.globals);
+  PYAGENT_PRINT(frame.scope);
   PYAGENT_PRINT(frame.stack_top);
   PYAGENT_PRINT(frame.owner);
   PYAGENT_PRINT(frame.is_entry);
@@ -90,6 +92,9 @@ void print(const Layout& layout) {
   PYAGENT_PRINT(code.code);
   PYAGENT_PRINT(code.adaptive);
   PYAGENT_PRINT(code.names_of_locals);
+  PYAGENT_PRINT(code.names_of_cells);
+  PYAGENT_PRINT(code.names_of_frees);
+  PYAGENT_PRINT(code.kinds_of_locals);
   PYAGENT_PRINT(code.nlocalsplus);
   PYAGENT_PRINT(code.stacksize);
   PYAGENT_PRINT(code.framesize);
@@ -114,6 +119,13 @@ void print(const Layout& layout) {
   PYAGENT_PRINT(bytes.data);
   PYAGENT_PRINT(bytes.hash);
   PYAGENT_PRINT(tuple.items);
+  PYAGENT_PRINT(list.items);
+  PYAGENT_PRINT(integer.digits);
+  PYAGENT_PRINT(floating.value);
+  PYAGENT_PRINT(bytearray.start);
+  PYAGENT_PRINT(set.used);
+  PYAGENT_PRINT(set.mask);
+  PYAGENT_PRINT(set.table);
   PYAGENT_PRINT(dict.keys);
   PYAGENT_PRINT(dict.values);
   PYAGENT_PRINT(dict.used);
@@ -126,8 +138,11 @@ void print(const Layout& layout) {
   PYAGENT_PRINT(generator.frame);
   PYAGENT_PRINT(generator.frame_state);
   PYAGENT_PRINT(function.code);
+  PYAGENT_PRINT(function.qualname);
   PYAGENT_PRINT(function.callable);
   PYAGENT_PRINT(function.property_get);
+  PYAGENT_PRINT(cell.contents);
+  PYAGENT_PRINT(module.dict);
 #undef PYAGENT_PRINT
 }
 

@@ -26,6 +26,7 @@ using cpython::EntryMark;
 using cpython::FrameChain;
 using cpython::InstructionPosition;
 using cpython::Layout;
+using cpython::Version;
 using cpython::Offset;
 using cpython::RawFrame;
 
@@ -312,6 +313,11 @@ class FakeThread {
     if (!has_data_stack()) return;
     put(frame.address + offsets.owner, static_cast<std::uint8_t>(frame.kind == Kind::generator));
     put_field(frame.address, offsets.is_entry, static_cast<std::uint8_t>(frame.from_c));
+    const bool is_suspended = &frame != &frames_.front();
+    if (layout_.version < Version{3, 14})
+      put(frame.address + offsets.stack_top, is_suspended ? 2 : -1);
+    else
+      put(frame.address + offsets.stack_top, is_suspended ? frame.address.value + 8 : 0);
   }
 
   Layout layout_;

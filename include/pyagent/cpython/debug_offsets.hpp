@@ -161,6 +161,7 @@ inline void take_code(DebugOffsetsReader& reader, const DebugOffsetsShape& shape
   reader.take(layout.code.firstlineno, code.firstlineno, begin, size, 4);
   reader.take(layout.code.argcount, code.argcount, begin, size, 4);
   reader.take(layout.code.names_of_locals, code.localsplusnames, begin, size, 8);
+  reader.take(layout.code.kinds_of_locals, code.localspluskinds, begin, size, 8);
   reader.take(layout.code.adaptive, code.co_code_adaptive, begin, size, 2);
   if (layout.flags.free_threaded) reader.take(layout.code.tlbc, code.co_tlbc, begin, size, 8);
 }
@@ -178,6 +179,19 @@ inline void take_objects(DebugOffsetsReader& reader, const DebugOffsetsShape& sh
   const auto tuple_size = reader.size(shape.tuple_object.size, max_structure_size);
   reader.take(layout.tuple.items, shape.tuple_object.ob_item, begin, tuple_size, 8);
   reader.take(layout.object.var_size, shape.tuple_object.ob_size, begin, tuple_size, 8);
+
+  const auto list_size = reader.size(shape.list_object.size, max_structure_size);
+  reader.take(layout.list.items, shape.list_object.ob_item, begin, list_size, 8);
+
+  const auto set_size = reader.size(shape.set_object.size, max_structure_size);
+  reader.take(layout.set.used, shape.set_object.used, begin, set_size, 8);
+  reader.take(layout.set.mask, shape.set_object.mask, begin, set_size, 8);
+  reader.take(layout.set.table, shape.set_object.table, begin, set_size, 8);
+
+  const auto float_size = reader.size(shape.float_object.size, max_structure_size);
+  reader.take(layout.floating.value, shape.float_object.ob_fval, begin, float_size, 8);
+  const auto int_size = reader.size(shape.long_object.size, max_structure_size);
+  reader.take(layout.integer.digits, shape.long_object.ob_digit, begin, int_size, 4);
 
   const auto dict_size = reader.size(shape.dict_object.size, max_structure_size);
   reader.take(layout.dict.keys, shape.dict_object.ma_keys, begin, dict_size, 8);

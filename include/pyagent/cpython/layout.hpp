@@ -64,6 +64,12 @@ enum class InterpreterList : std::uint8_t {
   runtime,        ///< 3.7 on: _PyRuntime.interpreters.head
 };
 
+/// Where an int keeps its sign and the number of its digits.
+enum class IntHeader : std::uint8_t {
+  signed_size,  ///< up to 3.11: ob_size, negative for a negative number
+  tag,          ///< 3.12 on: lv_tag in the place of ob_size, sign at bits 0-1 (1 is zero, 2 negative), number from bit 3
+};
+
 /// Shape of PyDictKeysObject.
 enum class DictKeys : std::uint8_t {
   entries_only,   ///< 2.7, 3.5: one table indexed by hash
@@ -93,6 +99,7 @@ struct Layout {
   InterpreterList interpreter_list{};
   DictKeys dict_keys_shape{};
   InstanceDict instance_dict{};
+  IntHeader int_header{};
   std::uint64_t executable_tag_mask = 0;  ///< low bits of f_executable that are not address (3.14 on: 3)
 
   struct {
@@ -158,11 +165,14 @@ struct Layout {
     Offset code = absent;         ///< f_code, f_executable
     Offset instruction = absent;  ///< f_lasti, prev_instr, instr_ptr
     Offset locals = absent;       ///< f_localsplus, localsplus
+    Offset globals = absent;      ///< f_globals, a dict
+    Offset scope = absent;        ///< f_locals: the names of a class body or module, a mapping
     Offset stack_top = absent;    ///< 3.11 to 3.13: stacktop, an int index; 3.14 on: stackpointer, an address
     Offset owner = absent;        ///< 3.11 on: 0 thread, 1 generator, 2 frame object, 3 and more C stack
     Offset is_entry = absent;     ///< 3.11
     Offset tlbc_index = absent;   ///< 3.14t on
     Offset executing = absent;    ///< up to 3.10: f_executing (one byte) or f_state
+    std::int8_t executing_value = 1;  ///< its value while the frame runs
   } frame;
 
   struct {
@@ -178,10 +188,14 @@ struct Layout {
     Offset code = absent;         ///< up to 3.10: co_code, a bytes object
     Offset adaptive = absent;     ///< 3.11 on: co_code_adaptive, the instructions themselves
     Offset names_of_locals = absent;  ///< co_varnames, co_localsplusnames: a tuple
+    Offset names_of_cells = absent;   ///< up to 3.10: co_cellvars, a tuple
+    Offset names_of_frees = absent;   ///< up to 3.10: co_freevars, a tuple
+    Offset kinds_of_locals = absent;  ///< 3.11 on: co_localspluskinds, a bytes object
     Offset nlocalsplus = absent;  ///< 3.11 on
     Offset stacksize = absent;
     Offset framesize = absent;    ///< 3.12 on, in words
     Offset firsttraceable = absent;
+    Offset version = absent;      ///< 3.12 on: co_version
     Offset tlbc = absent;         ///< 3.14t on: _PyCodeArray {size, entries[]}
   } code;
 
@@ -220,6 +234,28 @@ struct Layout {
   } tuple;
 
   struct {
+    Offset items = absent;  ///< ob_item of a list, a pointer
+  } list;
+
+  struct {
+    Offset digits = absent;  ///< ob_digit[0] of an int, 30 bits in 4 bytes each
+  } integer;
+
+  struct {
+    Offset value = absent;  ///< ob_fval of a float; the two of a complex number are there as well
+  } floating;
+
+  struct {
+    Offset start = absent;  ///< ob_start of a bytearray, a pointer
+  } bytearray;
+
+  struct {
+    Offset used = absent;
+    Offset mask = absent;   ///< slots of the table, less one
+    Offset table = absent;  ///< a pointer to slots of {key, hash}
+  } set;
+
+  struct {
     Offset keys = absent;    ///< ma_keys (2.7: ma_table)
     Offset values = absent;  ///< ma_values (2.7: absent)
     Offset used = absent;
@@ -242,9 +278,18 @@ struct Layout {
 
   struct {
     Offset code = absent;       ///< PyFunctionObject.func_code
+    Offset qualname = absent;   ///< func_qualname
     Offset callable = absent;   ///< cm_callable of classmethod, sm_callable of staticmethod
     Offset property_get = absent;  ///< prop_get of property
   } function;
+
+  struct {
+    Offset contents = absent;  ///< ob_ref of a cell
+  } cell;
+
+  struct {
+    Offset dict = absent;  ///< md_dict of a module
+  } module;
 };
 
 }  // namespace pyagent::inline v0::cpython

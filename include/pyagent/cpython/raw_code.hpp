@@ -13,6 +13,7 @@
 #include "pyagent/cpython/layout.hpp"
 #include "pyagent/cpython/object_bytes.hpp"
 #include "pyagent/cpython/read_string.hpp"
+#include "pyagent/cpython/walk_frames.hpp"
 #include "pyagent/memory/memory.hpp"
 
 namespace pyagent::inline v0::cpython {
@@ -30,6 +31,7 @@ struct RawCode {
   std::uint32_t flags = 0;              ///< co_flags
   std::uint32_t frame_words = 0;        ///< 8-byte words a frame of it takes on the data stack, 0 up to 3.10
   std::uint32_t instruction_bytes = 0;  ///< length of the instructions, 0 up to 3.10
+  std::uint32_t version = 0;            ///< co_version, 3.12 on: given once per interpreter, or 0 when they ran out
 };
 static_assert(std::is_trivially_copyable_v<RawCode>);
 
@@ -47,7 +49,8 @@ inline RawCode decode_code(const Layout& layout, std::span<const std::byte> byte
               .names_of_locals = pointer_at(bytes, at.names_of_locals),
               .first_line = field_at<std::int32_t>(bytes, at.firstlineno),
               .argcount = field_at<std::uint32_t>(bytes, at.argcount),
-              .flags = field_at<std::uint32_t>(bytes, at.flags)};
+              .flags = field_at<std::uint32_t>(bytes, at.flags),
+              .version = field_at<std::uint32_t>(bytes, at.version)};
   if (at.adaptive == absent) return raw;
 
   constexpr std::uint64_t max_units = 0x7fffffff;  // Py_SIZE counts units of two bytes; CPython keeps offsets in an int
@@ -58,6 +61,14 @@ inline RawCode decode_code(const Layout& layout, std::span<const std::byte> byte
                                            : field_at<std::uint32_t>(bytes, at.nlocalsplus) +
                                                  field_at<std::uint32_t>(bytes, at.stacksize) + layout.frame.size / 8;
   return raw;
+}
+
+/// What a walk needs to know of the code object at `code`.
+constexpr CodeShape shape_of(const Layout& layout, Address code, const RawCode& raw) noexcept {
+  if (layout.code.adaptive == absent) return {};
+  return {.instructions = code + layout.code.adaptive,
+          .instruction_bytes = raw.instruction_bytes,
+          .frame_words = raw.frame_words};
 }
 
 /// Reads the code object at `code` in one read.

@@ -14,6 +14,7 @@ struct RawFrame {
   Address code;              ///< PyCodeObject, tag bits cleared
   std::int32_t instruction;  ///< offset of the running instruction, in bytes; negative before the first one
   bool is_entry;             ///< called from C: one native eval frame ends here
+  bool is_suspended = true;  ///< false where it says that it runs its own instructions, or calls C (3.11 on)
 };
 static_assert(std::is_trivially_copyable_v<RawFrame>);
 

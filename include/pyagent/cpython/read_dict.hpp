@@ -26,7 +26,8 @@ inline constexpr std::uint64_t max_dict_entries = 1 << 16;
 struct DictEntry {
   std::int64_t hash = 0;  ///< of the key; 0 in tables whose keys are all str (3.11 on), which leave it to the str
   Address key;
-  Address value;
+  Address value;            ///< null in a split table: see read_entry_value
+  std::uint64_t index = 0;  ///< its place in the table
 };
 
 /// Where the entries of a dict lie.
@@ -93,6 +94,12 @@ Result<DictTable> read_dict_table(const M& memory, const Layout& layout, Address
   return read_dict_keys(memory, layout, *keys, *values ? dict_values(layout, *values) : Address{});
 }
 
+/// The value of an entry, from where `table` keeps it; null when this instance has none for the key it shares.
+template <memory::Memory M>
+Result<Address> read_entry_value(const M& memory, const DictTable& table, const DictEntry& entry) noexcept {
+  return table.values ? memory::read_pointer(memory, table.values + 8 * entry.index) : Result<Address>{entry.value};
+}
+
 /// Goes through the entries of `table` until `visit(entry)` gives true.
 ///
 /// Shape:  the entry it was, in Python's order of insertion.
@@ -111,15 +118,13 @@ Result<DictEntry> find_entry(const M& memory, const DictTable& table, const Visi
     for (std::uint32_t i = 0; i < count; ++i) {
       const Offset behind = (i + 1) * table.entry_size;
       DictEntry entry{table.entry_size == 24 ? field_at<std::int64_t>(buffer, behind - 24) : 0,
-                      pointer_at(buffer, behind - 16), pointer_at(buffer, behind - 8)};
+                      pointer_at(buffer, behind - 16), pointer_at(buffer, behind - 8), first + i};
       if (!entry.key || (!table.values && !entry.value)) continue;  // deleted, or never used
       if (!visit(entry)) continue;
-      if (table.values) {
-        const auto value = memory::read_pointer(memory, table.values + 8 * (first + i));
-        if (!value) return value.error();
-        if (!*value) continue;
-        entry.value = *value;
-      }
+      const auto value = read_entry_value(memory, table, entry);
+      if (!value) return value.error();
+      if (!*value) continue;
+      entry.value = *value;
       return entry;
     }
   }

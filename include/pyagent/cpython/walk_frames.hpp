@@ -11,12 +11,12 @@
 #include <concepts>  // same_as
 #include <cstddef>   // byte
 #include <cstdint>   // uint32_t
+#include <cstring>   // memcpy
 #include <span>      // span
 
 #include "pyagent/cpython/layout.hpp"
 #include "pyagent/cpython/raw_frame.hpp"
 #include "pyagent/cpython/thread_state.hpp"
-#include "pyagent/memory/buffer_memory.hpp"
 #include "pyagent/memory/memory.hpp"
 
 namespace pyagent::inline v0::cpython {
@@ -59,13 +59,13 @@ struct CodeShape {
 };
 
 /// What a walk asks and tells: `shape` vouches for a code object (wrong_type if it is none; `depth` frames were proven
-/// before it), `enter_chunk` names memory that is part of the data stack, `push` takes a frame, `mark_entry` says that
-/// the frame pushed last was called from C.
+/// before it), `enter_chunk` names memory that is part of the data stack, and the end of what is used of it, `push`
+/// takes a frame, `mark_entry` says that the frame pushed last was called from C.
 template <class V>
 concept FrameVisitor = requires(V& visitor, Address code, std::uint32_t depth, AddressRange chunk, RawFrame frame) {
   { visitor.shape(code, depth) }
   noexcept->std::same_as<Result<CodeShape>>;
-  { visitor.enter_chunk(chunk) }
+  { visitor.enter_chunk(chunk, code) }
   noexcept;
   { visitor.push(frame) }
   noexcept;
@@ -89,23 +89,47 @@ struct FrameHead {
   std::uint64_t instruction = 0;
   std::uint8_t owner = 0;
   bool is_entry = false;
+  bool is_suspended = true;
   std::uint32_t tlbc_index = 0;
 };
 
 inline constexpr std::size_t max_frame_head = 144;  // 3.5: f_executing at 132
 
+/// The value at `offset`, or zero where the layout has none.
+template <class T>
+T load(std::span<const std::byte> bytes, Offset offset) noexcept {
+  T value{};
+  if (std::size_t{offset} + sizeof value <= bytes.size()) std::memcpy(&value, bytes.data() + offset, sizeof value);
+  return value;
+}
+
+/// A frame keeps its stack pointer only while a Python function that it called runs.
+/// Source: _PyFrame_GetStackPointer, CPython 3.11 and 3.14 Include/internal/{pycore_frame,pycore_interpframe}.h
+inline bool has_stack_pointer(const Layout& layout, std::span<const std::byte> bytes) noexcept {
+  const Offset offset = layout.frame.stack_top;
+  if (offset == absent) return true;
+  return layout.version < Version{3, 14} ? load<std::int32_t>(bytes, offset) >= 0
+                                         : load<std::uint64_t>(bytes, offset) != 0;
+}
+
 inline FrameHead decode_interpreter_frame(const Layout& layout, std::span<const std::byte> bytes) noexcept {
-  const memory::BufferMemory copy{Address{0}, bytes};
-  const auto get = [&]<class T>(Offset offset, T) {
-    return offset == absent ? T{} : memory::read_value<T>(copy, Address{offset}).value_or(T{});
-  };
   const auto& frame = layout.frame;
-  return {.previous = {get(frame.previous, std::uint64_t{})},
-          .code = {get(frame.code, std::uint64_t{}) & ~layout.executable_tag_mask},
-          .instruction = get(frame.instruction, std::uint64_t{}),
-          .owner = get(frame.owner, std::uint8_t{}),
-          .is_entry = get(frame.is_entry, std::uint8_t{}) != 0,
-          .tlbc_index = get(frame.tlbc_index, std::uint32_t{})};
+  return {.previous = {load<std::uint64_t>(bytes, frame.previous)},
+          .code = {load<std::uint64_t>(bytes, frame.code) & ~layout.executable_tag_mask},
+          .instruction = load<std::uint64_t>(bytes, frame.instruction),
+          .owner = load<std::uint8_t>(bytes, frame.owner),
+          .is_entry = load<std::uint8_t>(bytes, frame.is_entry) != 0,
+          .is_suspended = has_stack_pointer(layout, bytes),
+          .tlbc_index = load<std::uint32_t>(bytes, frame.tlbc_index)};
+}
+
+/// The first bytes of a _PyInterpreterFrame: in `buffer`, or where a memory holds them already. Empty if unreadable.
+template <memory::Memory M>
+std::span<const std::byte> read_frame_head(const M& memory, Address frame, std::span<std::byte> buffer) noexcept {
+  if constexpr (requires { memory.view(frame, buffer.size()); })
+    return memory.view(frame, buffer.size());
+  else
+    return memory.read(frame, buffer) == Errc::ok ? buffer : std::span<std::byte>{};
 }
 
 /// Chunks of a data stack, innermost first, and how much of them the walk has accounted for.
@@ -158,10 +182,7 @@ class DataStack {
     const auto& layout = layout_.stack_chunk;
     std::byte header[24];
     if (ok_ = memory_.read(chunk, header) == Errc::ok; !ok_) return;
-    const memory::BufferMemory copy{Address{0}, header};
-    const auto word = [&](Offset offset) {
-      return memory::read_value<std::uint64_t>(copy, Address{offset}).value_or(0);
-    };
+    const auto word = [&](Offset offset) { return load<std::uint64_t>(header, offset); };
     const std::uint64_t size = word(layout.size);
     if (ok_ = size <= max_chunk_size && word(layout.previous) != chunk.value; !ok_) return;
     previous_ = {word(layout.previous)};
@@ -169,7 +190,7 @@ class DataStack {
     end_ = top ? top : data_ + word(layout.top) * 8;
     const AddressRange whole{data_, chunk + size};
     ok_ = data_ <= end_ && end_ <= whole.end && ++chunks_ < max_walk_depth;
-    if (ok_) visitor_.enter_chunk(whole);
+    if (ok_) visitor_.enter_chunk(whole, end_);
   }
 
   const M& memory_;
@@ -292,12 +313,11 @@ Walk walk_frame_objects(const M& memory, const Layout& layout, Address frame, V&
     if (cycle.sees_again(frame)) return fail(Stop::cycle);
     std::byte bytes[detail::max_frame_head];
     if (detail::read_frame_object(memory, frame, bytes, walk.depth, visitor) != Errc::ok) return fail(Stop::unreadable);
-    const memory::BufferMemory head{Address{0}, bytes};
-    const Address code{memory::read_value<std::uint64_t>(head, Address{offsets.code}).value_or(0)};
-    const auto lasti = memory::read_value<std::int32_t>(head, Address{offsets.instruction}).value_or(-1);
+    const Address code{detail::load<std::uint64_t>(bytes, offsets.code)};
+    const auto lasti = detail::load<std::int32_t>(bytes, offsets.instruction);
     if (const auto shape = visitor.shape(code, walk.depth); !shape) return fail(detail::stop_for(shape.error().code));
     visitor.push({.frame = frame, .code = code, .instruction = lasti < 0 ? -1 : lasti * unit, .is_entry = true});
-    frame = {memory::read_value<std::uint64_t>(head, Address{offsets.previous}).value_or(0)};
+    frame = {detail::load<std::uint64_t>(bytes, offsets.previous)};
   }
   walk.at = {};
   return walk;
@@ -327,8 +347,8 @@ Walk walk_interpreter_frames(const M& memory, const Layout& layout, const RawThr
     if (cycle.sees_again(frame)) return fail(Stop::cycle);
     if (frame.value % 8 != 0) return fail(Stop::misplaced);
     std::byte bytes[detail::max_frame_head];
-    const std::span head_bytes = std::span{bytes}.first(layout.frame.size);
-    if (memory.read(frame, head_bytes) != Errc::ok) return fail(Stop::unreadable);
+    const auto head_bytes = detail::read_frame_head(memory, frame, std::span{bytes}.first(layout.frame.size));
+    if (head_bytes.empty()) return fail(Stop::unreadable);
     const detail::FrameHead head = detail::decode_interpreter_frame(layout, head_bytes);
 
     // 3.14.0t publishes the shim one instruction before it stores its owner: None as code tells it all the same.
@@ -349,7 +369,11 @@ Walk walk_interpreter_frames(const M& memory, const Layout& layout, const RawThr
         if (walk.depth != 0) return fail(Stop::misplaced);
         walk.is_top_stopping = true;
       }
-      visitor.push({.frame = frame, .code = head.code, .instruction = *instruction, .is_entry = head.is_entry});
+      visitor.push({.frame = frame,
+                    .code = head.code,
+                    .instruction = *instruction,
+                    .is_entry = head.is_entry,
+                    .is_suspended = head.is_suspended});
       ++walk.depth;
     } else {
       visitor.mark_entry();

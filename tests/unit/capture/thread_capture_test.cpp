@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "pyagent/capture/own_process.hpp"
 #include "pyagent/cpython/layouts.hpp"
 #include "support/catch.hpp"
 #include "support/fake_thread.hpp"
@@ -45,7 +46,8 @@ Captured capture_stack(FakeThread& thread, const Layout& layout, const Circumsta
   for (const RawFrame& frame : circumstances.called) stack.push(frame);
   const auto raw = thread.raw();
   const AddressRange stack_memory = circumstances.trust == Trust::own_thread ? thread.c_stack() : AddressRange{};
-  capture::ThreadCapture capture{target, memory, raw, circumstances.trust, stack_memory};
+  capture::OwnProcess process{target, memory, circumstances.trust, stack_memory};
+  capture::ThreadCapture capture{target, process, raw};
   const Outcome outcome = capture.run({.general = circumstances.registers, .stack_pointer = stack_memory.begin}, stack);
   stack.finish();
   return {outcome, {stack.frames().begin(), stack.frames().end()}};

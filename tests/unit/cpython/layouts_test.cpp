@@ -106,6 +106,9 @@ TEST_CASE("find_layout names what changed in shape, in the version that changed 
   CHECK(layout_of({3, 12, 1}).instance_dict == InstanceDict::tagged_word);
   CHECK(layout_of({3, 13, 0}).instance_dict == InstanceDict::inline_values);
 
+  CHECK(layout_of({3, 11, 7}).int_header == IntHeader::signed_size);
+  CHECK(layout_of({3, 12, 1}).int_header == IntHeader::tag);
+
   CHECK(layout_of({3, 13, 0}).executable_tag_mask == 0);
   CHECK(layout_of({3, 14, 10}).executable_tag_mask == 3);
   CHECK(layout_of({3, 14, 10}).generator.executing == 0);

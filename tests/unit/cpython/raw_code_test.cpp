@@ -169,3 +169,34 @@ TEST_CASE("read_bytes_object says where the bytes are", "[cpython]") {
     CHECK(read_bytes_object(objects.memory(), *layout, object).error().code == Errc::wrong_type);
   }
 }
+
+TEST_CASE("a code object has a version number from 3.12 on", "[cpython]") {
+  for (const Layout* layout : layouts) {
+    FakeObjects objects{*layout};
+    const Address code = objects.code({.units = 4});
+    const bool has_version = layout->code.version != absent;
+    CHECK(has_version == (layout->version >= Version{3, 12}));
+    if (has_version) objects.memory().put(code + layout->code.version, std::uint32_t{0xfedcba98});
+    const auto raw = read_raw_code(objects.memory(), *layout, code);
+    REQUIRE(raw);
+    CHECK(raw->version == (has_version ? 0xfedcba98 : 0));
+  }
+}
+
+TEST_CASE("the shape of a code object says where its instructions are and how long its frames", "[cpython]") {
+  for (const Layout* layout : layouts) {
+    FakeObjects objects{*layout};
+    const Address code = objects.code({.stacksize = 4, .nlocalsplus = 3, .framesize = 20, .units = 6});
+    const auto raw = read_raw_code(objects.memory(), *layout, code);
+    REQUIRE(raw);
+    const CodeShape shape = shape_of(*layout, code, *raw);
+    if (layout->code.adaptive == absent) {
+      CHECK(!shape.instructions);
+      CHECK(shape.frame_words == 0);
+      continue;
+    }
+    CHECK(shape.instructions == code + layout->code.adaptive);
+    CHECK(shape.instruction_bytes == 12);
+    CHECK(shape.frame_words == (layout->code.framesize != absent ? 20 : 3 + 4 + layout->frame.size / 8));
+  }
+}

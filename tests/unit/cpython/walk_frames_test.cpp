@@ -31,7 +31,7 @@ struct Collector {
     if (const auto word = memory::read_pointer(memory, code); !word) return word.error();
     return thread.shape(code);
   }
-  void enter_chunk(AddressRange chunk) noexcept { chunks.push_back(chunk); }
+  void enter_chunk(AddressRange chunk, Address) noexcept { chunks.push_back(chunk); }
   void push(const RawFrame& frame) noexcept { frames.push_back(frame); }
   void mark_entry() noexcept {
     if (!frames.empty()) frames.back().is_entry = true;
@@ -374,6 +374,19 @@ TEST_CASE("an instruction outside its code is refused, at both ends", "[cpython]
     CHECK(stop_at(-4) == Stop::wrong_instruction);
     CHECK(stop_at(62) == Stop::base);
     CHECK(stop_at(64) == Stop::wrong_instruction);
+  }
+}
+
+TEST_CASE("a frame keeps its stack pointer while it waits for what it called, from 3.11 on", "[cpython]") {
+  for (const Layout* layout : {&layout_v3_10, &layout_v3_11, &layout_v3_12, &layout_v3_13, &layout_v3_14, &layout_v3_15}) {
+    CAPTURE(layout->version.minor);
+    FakeThread thread{*layout};
+    thread.push_frame("leaf").push_frame("middle").from_c().push_frame("root");
+    const auto found = walk(*layout, thread);
+    REQUIRE(found.frames.size() == 3);
+    CHECK(found.frames[0].is_suspended == (layout->frame_chain == FrameChain::frame_object));
+    CHECK(found.frames[1].is_suspended);
+    CHECK(found.frames[2].is_suspended);
   }
 }
 

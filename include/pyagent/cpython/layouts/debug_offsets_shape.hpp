@@ -31,7 +31,7 @@ struct DebugOffsetsShape {
   } interpreter_frame;
   struct {
     std::uint16_t size = 0, filename = 0, name = 0, qualname = 0, linetable = 0, firstlineno = 0, argcount = 0,
-        localsplusnames = 0, co_code_adaptive = 0, co_tlbc = 0;
+        localsplusnames = 0, localspluskinds = 0, co_code_adaptive = 0, co_tlbc = 0;
   } code_object;
   struct {
     std::uint16_t size = 0, ob_type = 0;
@@ -46,8 +46,20 @@ struct DebugOffsetsShape {
     std::uint16_t size = 0, ob_item = 0, ob_size = 0;
   } tuple_object;
   struct {
+    std::uint16_t size = 0, ob_item = 0;
+  } list_object;
+  struct {
+    std::uint16_t size = 0, used = 0, table = 0, mask = 0;
+  } set_object;
+  struct {
     std::uint16_t size = 0, ma_keys = 0, ma_values = 0;
   } dict_object;
+  struct {
+    std::uint16_t size = 0, ob_fval = 0;
+  } float_object;
+  struct {
+    std::uint16_t size = 0, ob_digit = 0;
+  } long_object;
   struct {
     std::uint16_t size = 0, ob_sval = 0;
   } bytes_object;

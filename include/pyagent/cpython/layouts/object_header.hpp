@@ -19,19 +19,24 @@ constexpr Layout with_object_header(Layout layout, Offset size) noexcept {
   move(layout.object.size, layout.object.type, layout.object.var_size);
   auto& code = layout.code;
   move(code.size, code.argcount, code.kwonlyargcount, code.flags, code.firstlineno, code.filename, code.name);
-  move(code.qualname, code.lines, code.code, code.adaptive, code.names_of_locals, code.nlocalsplus);
-  move(code.stacksize, code.framesize, code.firsttraceable, code.tlbc);
+  move(code.qualname, code.lines, code.code, code.adaptive, code.names_of_locals, code.names_of_cells);
+  move(code.names_of_frees, code.kinds_of_locals, code.nlocalsplus);
+  move(code.stacksize, code.framesize, code.firsttraceable, code.version, code.tlbc);
   auto& type = layout.type;
   move(type.name, type.basicsize, type.flags, type.dict, type.dictoffset, type.mro, type.cached_keys);
   auto& unicode = layout.unicode;
   move(unicode.length, unicode.hash, unicode.state, unicode.ascii_data, unicode.compact_data, unicode.data);
-  move(layout.bytes.data, layout.bytes.hash, layout.tuple.items);
+  move(layout.bytes.data, layout.bytes.hash, layout.bytearray.start);
+  move(layout.tuple.items, layout.list.items, layout.integer.digits, layout.floating.value);
+  move(layout.set.used, layout.set.mask, layout.set.table);
   move(layout.dict.keys, layout.dict.values, layout.dict.used);
   move(layout.generator.frame, layout.generator.frame_state);
-  move(layout.function.code, layout.function.callable, layout.function.property_get);
+  move(layout.function.code, layout.function.qualname, layout.function.callable, layout.function.property_get);
+  move(layout.cell.contents, layout.module.dict);
   if (layout.frame_chain == FrameChain::frame_object) {  // PyFrameObject
     auto& frame = layout.frame;
     move(frame.size, frame.previous, frame.code, frame.instruction, frame.locals, frame.executing);
+    move(frame.globals, frame.scope);
   }
   return layout;
 }

@@ -23,10 +23,12 @@ inline constexpr Layout layout_v3_10 = [] {
   layout.frame.instruction = 96;
   layout.frame.locals = 352;
   layout.frame.executing = 108;
+  layout.frame.executing_value = 0;  // FRAME_EXECUTING
 
   layout.type.cached_keys = 872;
 
   layout.function.code = 48;
+  layout.function.qualname = 40;
   return layout;
 }();
 

@@ -16,6 +16,7 @@ inline constexpr Layout layout_v3_12 = [] {
   layout.entry_mark = EntryMark::shim;
   layout.gil_holder = GilHolder::interpreter;
   layout.instance_dict = InstanceDict::tagged_word;
+  layout.int_header = IntHeader::tag;
 
   layout.runtime.main_thread = 64;
   layout.runtime.tstate_current = absent;
@@ -46,6 +47,8 @@ inline constexpr Layout layout_v3_12 = [] {
 
   layout.frame.previous = 8;
   layout.frame.code = 0;
+  layout.frame.globals = 24;
+  layout.frame.scope = 40;
   layout.frame.owner = 70;
   layout.frame.is_entry = absent;
 
@@ -58,6 +61,7 @@ inline constexpr Layout layout_v3_12 = [] {
   layout.code.stacksize = 64;
   layout.code.framesize = 76;
   layout.code.firsttraceable = 176;
+  layout.code.version = 92;
 
   layout.type.cached_keys = 880;
 

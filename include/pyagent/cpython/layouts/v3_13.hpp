@@ -106,6 +106,7 @@ inline constexpr DebugOffsetsShape debug_offsets_v3_13 = [] {
   shape.code_object.firstlineno = 312;
   shape.code_object.argcount = 320;
   shape.code_object.localsplusnames = 328;
+  shape.code_object.localspluskinds = 336;
   shape.code_object.co_code_adaptive = 344;
 
   shape.pyobject.size = 352;
@@ -119,9 +120,18 @@ inline constexpr DebugOffsetsShape debug_offsets_v3_13 = [] {
   shape.tuple_object.ob_item = 408;
   shape.tuple_object.ob_size = 416;
 
+  shape.list_object.size = 424;
+  shape.list_object.ob_item = 432;
+
   shape.dict_object.size = 448;
   shape.dict_object.ma_keys = 456;
   shape.dict_object.ma_values = 464;
+
+  shape.float_object.size = 472;
+  shape.float_object.ob_fval = 480;
+
+  shape.long_object.size = 488;
+  shape.long_object.ob_digit = 504;
 
   shape.bytes_object.size = 512;
   shape.bytes_object.ob_sval = 528;

@@ -108,6 +108,7 @@ inline constexpr DebugOffsetsShape debug_offsets_v3_14 = [] {
   shape.code_object.firstlineno = 352;
   shape.code_object.argcount = 360;
   shape.code_object.localsplusnames = 368;
+  shape.code_object.localspluskinds = 376;
   shape.code_object.co_code_adaptive = 384;
   shape.code_object.co_tlbc = 392;
 
@@ -122,9 +123,23 @@ inline constexpr DebugOffsetsShape debug_offsets_v3_14 = [] {
   shape.tuple_object.ob_item = 456;
   shape.tuple_object.ob_size = 464;
 
+  shape.list_object.size = 472;
+  shape.list_object.ob_item = 480;
+
+  shape.set_object.size = 496;
+  shape.set_object.used = 504;
+  shape.set_object.table = 512;
+  shape.set_object.mask = 520;
+
   shape.dict_object.size = 528;
   shape.dict_object.ma_keys = 536;
   shape.dict_object.ma_values = 544;
+
+  shape.float_object.size = 552;
+  shape.float_object.ob_fval = 560;
+
+  shape.long_object.size = 568;
+  shape.long_object.ob_digit = 584;
 
   shape.bytes_object.size = 592;
   shape.bytes_object.ob_sval = 608;

@@ -82,6 +82,7 @@ inline constexpr DebugOffsetsShape debug_offsets_v3_15 = [] {
   shape.code_object.firstlineno = 416;
   shape.code_object.argcount = 424;
   shape.code_object.localsplusnames = 432;
+  shape.code_object.localspluskinds = 440;
   shape.code_object.co_code_adaptive = 448;
   shape.code_object.co_tlbc = 456;
 
@@ -101,9 +102,23 @@ inline constexpr DebugOffsetsShape debug_offsets_v3_15 = [] {
   shape.tuple_object.ob_item = 552;
   shape.tuple_object.ob_size = 560;
 
+  shape.list_object.size = 568;
+  shape.list_object.ob_item = 576;
+
+  shape.set_object.size = 592;
+  shape.set_object.used = 600;
+  shape.set_object.table = 608;
+  shape.set_object.mask = 616;
+
   shape.dict_object.size = 624;
   shape.dict_object.ma_keys = 632;
   shape.dict_object.ma_values = 640;
+
+  shape.float_object.size = 648;
+  shape.float_object.ob_fval = 656;
+
+  shape.long_object.size = 664;
+  shape.long_object.ob_digit = 680;
 
   shape.bytes_object.size = 688;
   shape.bytes_object.ob_sval = 704;

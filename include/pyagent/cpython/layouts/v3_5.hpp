@@ -21,6 +21,7 @@ inline constexpr Layout layout_v3_5 = [] {
   layout.interpreter_list = InterpreterList::head_variable;
   layout.dict_keys_shape = DictKeys::entries_only;
   layout.instance_dict = InstanceDict::dictoffset;
+  layout.int_header = IntHeader::signed_size;
 
   layout.interpreter.size = 104;
   layout.interpreter.next = 0;
@@ -39,6 +40,8 @@ inline constexpr Layout layout_v3_5 = [] {
   layout.frame.code = 32;
   layout.frame.instruction = 120;
   layout.frame.locals = 376;
+  layout.frame.globals = 48;
+  layout.frame.scope = 56;
   layout.frame.executing = 132;
 
   layout.code.size = 144;
@@ -51,6 +54,8 @@ inline constexpr Layout layout_v3_5 = [] {
   layout.code.lines = 120;
   layout.code.code = 40;
   layout.code.names_of_locals = 64;
+  layout.code.names_of_frees = 72;
+  layout.code.names_of_cells = 80;
   layout.code.stacksize = 28;
 
   layout.object.size = 16;
@@ -77,6 +82,18 @@ inline constexpr Layout layout_v3_5 = [] {
 
   layout.tuple.items = 24;
 
+  layout.list.items = 24;
+
+  layout.integer.digits = 24;
+
+  layout.floating.value = 16;
+
+  layout.bytearray.start = 40;
+
+  layout.set.used = 24;
+  layout.set.mask = 32;
+  layout.set.table = 40;
+
   layout.dict.keys = 24;
   layout.dict.values = 32;
   layout.dict.used = 16;
@@ -87,8 +104,13 @@ inline constexpr Layout layout_v3_5 = [] {
   layout.generator.frame = 16;
 
   layout.function.code = 16;
+  layout.function.qualname = 104;
   layout.function.callable = 16;
   layout.function.property_get = 16;
+
+  layout.cell.contents = 16;
+
+  layout.module.dict = 16;
   return layout;
 }();
 

@@ -34,6 +34,8 @@ inline constexpr Layout layout_v3_8 = [] {
   layout.code.lines = 120;
   layout.code.code = 48;
   layout.code.names_of_locals = 72;
+  layout.code.names_of_frees = 80;
+  layout.code.names_of_cells = 88;
   layout.code.stacksize = 32;
 
   layout.type.cached_keys = 872;
