@@ -21,10 +21,20 @@ struct SelfCheck {
   Address code_object;           ///< of the thread's newest Python frame; null when it runs none
 };
 
-namespace detail {
-
 /// Offset of tid in struct pthread. Source: glibc 2.31 to 2.42, x86-64, nptl/descr.h
 inline constexpr std::uint64_t pthread_tid_offset = 720;
+
+/// Kernel id of the thread whose PyThreadState is `thread`, as the target's pid namespace counts.
+template <memory::Memory M>
+Result<pid_t> read_native_id(const M& memory, const cpython::Layout& layout, Address thread) noexcept {
+  if (layout.thread.native_thread_id != cpython::absent)
+    return memory::read_value<pid_t>(memory, thread + layout.thread.native_thread_id);
+  const auto handle = memory::read_pointer(memory, thread + layout.thread.thread_id);
+  if (!handle) return handle.error();
+  return memory::read_value<pid_t>(memory, *handle + pthread_tid_offset);
+}
+
+namespace detail {
 
 template <memory::Memory M>
 bool is_named(const M& memory, const cpython::Layout& layout, Address type, std::string_view name) noexcept {
@@ -33,16 +43,6 @@ bool is_named(const M& memory, const cpython::Layout& layout, Address type, std:
   return text && name.size() < bytes.size() &&
          memory.read(*text, std::as_writable_bytes(std::span{bytes}.first(name.size() + 1))) == Errc::ok &&
          std::string_view{bytes.data()} == name;
-}
-
-/// Kernel id of the thread, in the target's pid namespace.
-template <memory::Memory M>
-Result<pid_t> read_native_id(const M& memory, const cpython::Layout& layout, Address thread) noexcept {
-  if (layout.thread.native_thread_id != cpython::absent)
-    return memory::read_value<pid_t>(memory, thread + layout.thread.native_thread_id);
-  const auto handle = memory::read_pointer(memory, thread + layout.thread.thread_id);
-  if (!handle) return handle.error();
-  return memory::read_value<pid_t>(memory, *handle + pthread_tid_offset);
 }
 
 /// True when `id` is a thread of the process, or when the process counts its threads in a namespace of its own.
