@@ -14,7 +14,7 @@ struct Visitor {
     if (!code) return Error{Errc::wrong_type, code};
     return cpython::CodeShape{};
   }
-  void enter_chunk(AddressRange) noexcept {}
+  void enter_chunk(AddressRange, Address) noexcept {}
   void push(const RawFrame& frame) noexcept { stack.push(frame); }
   void mark_entry() noexcept { stack.mark_entry(); }
 };

@@ -8,13 +8,14 @@
 #include <sys/wait.h>     // waitid
 #include <unistd.h>       // getpid
 
-#include <algorithm>    // min
+#include <algorithm>    // any_of, min
 #include <cerrno>       // errno
 #include <chrono>       // nanoseconds, steady_clock
 #include <cstdint>      // uint64_t
 #include <ctime>        // clock_nanosleep
 #include <string_view>  // string_view
-#include <utility>      // as_const, exchange
+#include <utility>      // as_const, exchange, move
+#include <vector>       // vector
 
 #include "pyagent/base/result.hpp"
 #include "pyagent/process/interrupted_call.hpp"
@@ -53,13 +54,14 @@ class Tracee {
 
   Tracee(Tracee&& other) noexcept : Tracee(std::as_const(other)) { other.state_ = State::gone; }
   Tracee& operator=(Tracee&& other) noexcept {
-    detach(release_budget);
+    let_go();
     *this = std::as_const(other);
     other.state_ = State::gone;
     return *this;
   }
-  /// Lets the thread go, as `detach` within a tenth of a second.
-  ~Tracee() { detach(release_budget); }
+  /// Lets the thread go, as `detach` within a hundredth of a second. One that doesn't stop for that in time, because it
+  /// waits uninterruptibly or has no processor, goes to Leftovers.
+  ~Tracee() { let_go(); }
 
   pid_t tid() const noexcept { return tid_; }
 
@@ -84,7 +86,7 @@ class Tracee {
     gone,
   };
 
-  static constexpr std::chrono::nanoseconds release_budget = std::chrono::milliseconds{100};
+  static constexpr std::chrono::nanoseconds release_budget = std::chrono::milliseconds{10};
 
   Tracee(pid_t tid, pid_t process, bool is_our_child) noexcept
       : tid_(tid), process_(process), is_our_child_(is_our_child) {}
@@ -95,6 +97,7 @@ class Tracee {
   void note_stop(int signal, int event) noexcept;
   void mend_call() noexcept;
   void leave() noexcept;
+  void let_go() noexcept;
   void halt(std::chrono::nanoseconds budget) noexcept;
   bool is_halted() const noexcept { return state_ == State::stopped || state_ == State::group_stop; }
 
@@ -106,6 +109,50 @@ class Tracee {
   RepeatedCall repeated_;
   Registers registers_;
 };
+
+/// Threads that did not stop when they were to be let go. They are still traced, and would stand still for ever once they
+/// stop: the thread that seized them has to call `handle` now and then until there are none. They go when it ends.
+class Leftovers {
+ public:
+  /// Those that the calling thread has seized.
+  static Leftovers& of_this_thread() noexcept {
+    static thread_local Leftovers leftovers;
+    return leftovers;
+  }
+  Leftovers(const Leftovers&) = delete;
+  Leftovers& operator=(const Leftovers&) = delete;
+  ~Leftovers() { is_ending_ = true; }
+
+  bool is_empty() const noexcept { return tracees_.empty(); }
+  bool contains(pid_t tid) const noexcept {
+    return std::any_of(tracees_.begin(), tracees_.end(), [tid](const Tracee& tracee) { return tracee.tid() == tid; });
+  }
+  /// Lets go of those that have stopped.
+  void handle() noexcept {
+    std::erase_if(tracees_, [](Tracee& tracee) { return tracee.detach({}); });
+  }
+  /// The same until there are none, or for as long as `budget`: one that waits uninterruptibly may take long.
+  void drain(std::chrono::nanoseconds budget) noexcept {
+    constexpr timespec pause{0, 500'000};
+    const auto end = std::chrono::steady_clock::now() + budget;
+    for (handle(); !is_empty() && std::chrono::steady_clock::now() < end; handle())
+      ::clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, nullptr);
+  }
+
+ private:
+  friend class Tracee;
+  Leftovers() = default;
+
+  std::vector<Tracee> tracees_;
+  bool is_ending_ = false;  ///< the kernel lets go of what is left
+};
+
+inline void Tracee::let_go() noexcept {
+  if (state_ == State::gone || detach(release_budget)) return;
+  Leftovers& leftovers = Leftovers::of_this_thread();
+  if (!leftovers.is_ending_) leftovers.tracees_.push_back(std::move(*this));
+  state_ = State::gone;
+}
 
 /// A tracee as /proc describes it; not seized yet, and so nothing that a destructor could let go.
 inline Result<Tracee> Tracee::describe(pid_t tid) noexcept {

@@ -591,6 +591,30 @@ TEST_CASE("an uninterruptible thread is given up in time, and goes on when it st
   CHECK(advances(child[2]));
 }
 
+TEST_CASE("a thread that can't be let go at once is let go when it stops", "[process]") {
+  ChildProcess child{[](Counters& counters) {
+    counters[0] = 1;
+    if (::vfork() == 0) {
+      while (counters[1] == 0) sleep_for(100us);
+      ::_exit(0);
+    }
+    count_forever(counters[2]);
+  }};
+  REQUIRE(comes_true([&] { return child[0] == 1 && state_of(child.pid()) == 'D'; }));
+  auto& leftovers = process::Leftovers::of_this_thread();
+  CHECK(leftovers.is_empty());
+  { const Tracee tracee = seize(child.pid()); }
+  CHECK(leftovers.contains(child.pid()));
+  leftovers.drain(5ms);
+  CHECK_FALSE(leftovers.is_empty());
+  child[1] = 1;
+  leftovers.drain(5s);
+  CHECK(leftovers.is_empty());
+  CHECK(comes_true([&] { return child[2] > 0; }));
+  CHECK(advances(child[2]));
+  CHECK(*process::read_tracer(child.pid()) == 0);
+}
+
 TEST_CASE("a killed tracer leaves its target running", "[process]") {
   ChildProcess child{[](Counters& counters) {
     start_thread(counters[1], [&] { count_forever(counters[2]); });
