@@ -1,4 +1,4 @@
-"""What all pytest suites share: the build directory, the agent, and --long."""
+"""What all pytest suites share: the build directory, the agent, the command, and --long."""
 import os
 import pathlib
 
@@ -37,5 +37,13 @@ def build_dir():
 def agent(build_dir):
     """The path of libpyagent.so."""
     path = build_dir / "agent" / "libpyagent.so"
+    assert path.is_file(), "%s is not there: build first (tests/run does)" % path
+    return path
+
+
+@pytest.fixture(scope="session")
+def tool(build_dir):
+    """The path of the command, pyagent."""
+    path = build_dir / "tools" / "pyagent"
     assert path.is_file(), "%s is not there: build first (tests/run does)" % path
     return path

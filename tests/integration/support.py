@@ -1,19 +1,24 @@
-"""Runs Python programs under the agent, and reads the profiles it leaves."""
+"""Runs Python programs under the agent or beside `pyagent record`, and reads the profiles they leave."""
 import collections
+import contextlib
 import functools
 import json
 import os
 import pathlib
 import re
+import select
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import time
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("PYAGENT_BUILD") or ROOT / "build").resolve()
 AGENT = BUILD / "agent" / "libpyagent.so"
+TOOL = BUILD / "tools" / "pyagent"
 
 
 # --- interpreters ---
@@ -39,15 +44,19 @@ class Python(NamedTuple):
 
 
 @functools.lru_cache(maxsize=None)
-def find_pythons():
-    """What PYAGENT_PYTHONS lists (TAG<TAB>EXECUTABLE lines), else what is found here; 2.7 is not supported."""
+def list_pythons():
+    """What PYAGENT_PYTHONS lists (TAG<TAB>EXECUTABLE lines), else what is found here."""
     listed = os.environ.get("PYAGENT_PYTHONS")
     if listed:
         text = pathlib.Path(listed).read_text()
     else:
         text = subprocess.run([ROOT / "tests/pythons/setup", "--present"], stdout=subprocess.PIPE, text=True, check=True).stdout
-    found = [Python(*line.split("\t")) for line in text.splitlines() if line.strip()]
-    return [python for python in found if python.version >= (3, 5)]
+    return [Python(*line.split("\t")) for line in text.splitlines() if line.strip()]
+
+
+def find_pythons():
+    """Those that pyagent supports: not 2.7."""
+    return [python for python in list_pythons() if python.version >= (3, 5)]
 
 
 # --- running ---
@@ -122,6 +131,132 @@ def run_agent(exe, script, options="", args=(), cwd=None, env=None, timeout=120,
     own = pattern.name.replace("%p", str(process.pid))
     profiles = sorted(written, key=lambda path: (path.name != own, path.name))
     return Run(process.returncode, stdout, stderr, profiles, cwd)
+
+
+# --- attaching ---
+
+
+class Program:
+    """A program that runs beside the test. It reads commands from standard input and answers each with a line."""
+
+    def __init__(self, process):
+        self.process = process
+        self.pid = process.pid  # of the interpreter, as seen from here
+        self.left = b""
+
+    def read_line(self, timeout=60):
+        """The next line of its standard output."""
+        end = time.monotonic() + timeout
+        while b"\n" not in self.left:
+            if not select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))[0]:
+                raise AssertionError("process %d printed nothing for %s s" % (self.pid, timeout))
+            read = os.read(self.process.stdout.fileno(), 65536)
+            assert read, "process %d closed its standard output, status %s" % (self.pid, self.process.poll())
+            self.left += read
+        line, self.left = self.left.split(b"\n", 1)
+        return line.decode()
+
+    def tell(self, command):
+        self.process.stdin.write((command + "\n").encode())
+        self.process.stdin.flush()
+
+    def ask(self, command, timeout=60):
+        self.tell(command)
+        return self.read_line(timeout)
+
+
+@contextlib.contextmanager
+def start_program(exe, script, args=(), env=None, cwd=None, prefix=(), timeout=60):
+    """Starts `prefix... exe script args...`, gives it as a Program once it prints `ready`, and kills it and its children."""
+    start = list(script) if isinstance(script, (tuple, list)) else [str(script)]
+    command = [str(part) for part in (*prefix, exe, *start, *args)]
+    environment = dict(os.environ, **(env or {}))
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=cwd and str(cwd),
+                               env=environment, start_new_session=True)
+    try:
+        program = Program(process)
+        line = program.read_line(timeout)
+        assert line == "ready", line
+        yield program
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(BrokenPipeError):
+            process.communicate()
+
+
+class Recording(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+    output: pathlib.Path
+    seconds: float  # from the start of pyagent to its end
+
+
+def record_command(pid, output, rate=1000, seconds=None, options=(), tool=TOOL):
+    command = [tool, "record", "-p", pid, "-r", rate, "-o", output, *(["-d", seconds] if seconds is not None else []), *options]
+    return [str(part) for part in command]
+
+
+def record(pid, output, rate=1000, seconds=None, options=(), prefix=(), timeout=60, cwd=None, tool=TOOL):
+    """Runs `pyagent record -p PID` to its end."""
+    begin = time.monotonic()
+    command = [str(part) for part in prefix] + record_command(pid, output, rate, seconds, options, tool)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+                          errors="backslashreplace", timeout=timeout, cwd=cwd and str(cwd))
+    return Recording(done.returncode, done.stdout, done.stderr, pathlib.Path(output), time.monotonic() - begin)
+
+
+@contextlib.contextmanager
+def start_record(pid, output, rate=1000, seconds=None, options=(), tool=TOOL):
+    """Starts `pyagent record -p PID` and gives its Popen once it has taken a sample; kills it at the end."""
+    output = pathlib.Path(output)
+    process = subprocess.Popen(record_command(pid, output, rate, seconds, options, tool), stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="backslashreplace")
+    try:
+        wait_for(lambda: process.poll() is not None or samples_so_far(output.parent) > 0, "the first sample")
+        assert process.poll() is None, "pyagent ended early with status %s\n%s" % (process.returncode, process.stderr.read())
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def samples_so_far(directory):
+    """Samples in the recordings that are being written in a directory; see include/pyagent/recording/file_format.hpp."""
+    total = 0
+    for path in pathlib.Path(directory).glob("*.pyagent"):
+        with contextlib.suppress(OSError), open(str(path), "rb") as file:
+            head = file.read(struct.calcsize("<8sIIQQ"))
+            if len(head) == struct.calcsize("<8sIIQQ"):
+                total += struct.unpack("<8sIIQQ", head)[4]
+    return total
+
+
+def wait_for(condition, what, timeout=30):
+    """Waits until `condition()` is true, and gives what it gave."""
+    end = time.monotonic() + timeout
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < end, "%s did not come within %s s" % (what, timeout)
+        time.sleep(0.005)
+
+
+def thread_states(pid):
+    """{thread id: state letter of /proc}: R, S, D, T stopped, t traced, Z."""
+    states = {}
+    for task in pathlib.Path("/proc/%d/task" % pid).iterdir():
+        with contextlib.suppress(OSError):
+            states[int(task.name)] = (task / "stat").read_text(errors="replace").rsplit(")", 1)[1].split()[0]
+    return states
+
+
+def status_field(pid, name):
+    """A line of /proc/PID/status, without its name."""
+    text = pathlib.Path("/proc/%d/status" % pid).read_text(errors="replace")
+    return re.search(r"^%s:\s*(.*)$" % name, text, re.MULTILINE).group(1)
 
 
 # --- speedscope files ---
