@@ -15,7 +15,8 @@ KINDS = [kind for kind in families_check.KINDS if not kind.arguments] + [Kind("r
 def trace_stacks(python, kind, program):
     """Every stack that sys.settrace shows at a call while the program runs, root first."""
     run = subprocess.run([python.exe, TRACER, program.path, "0.02"] + kind.arguments, stdout=subprocess.PIPE, timeout=120, check=True)
-    return [tuple(Frame(*frame) for frame in json.loads(line)) for line in run.stdout.decode().splitlines()]
+    return [tuple(Frame(*frame) for frame in json.loads(line)) for line in run.stdout.decode().splitlines()
+            if line != "ready"]
 
 
 def spoiled(stack):

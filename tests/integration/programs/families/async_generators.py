@@ -76,4 +76,5 @@ def main(seconds):
         drive(5)  # > drive
 
 
+print("ready", flush=True)
 main(float(sys.argv[1]))  # > main

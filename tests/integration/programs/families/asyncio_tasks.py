@@ -54,4 +54,5 @@ def main(seconds):
     loop.close()  # > lib
 
 
+print("ready", flush=True)
 main(float(sys.argv[1]))  # > main lib

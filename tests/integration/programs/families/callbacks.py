@@ -156,4 +156,5 @@ def main(seconds):
         b_run(data)  # > b_run
 
 
+print("ready", flush=True)
 main(float(sys.argv[1]))  # > main

@@ -40,4 +40,5 @@ def main(seconds):
         number += 1
 
 
+print("ready", flush=True)
 main(float(sys.argv[1]))  # > main

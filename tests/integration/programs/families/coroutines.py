@@ -104,4 +104,5 @@ def main(seconds):
             alternate(n)  # > alternate
 
 
+print("ready", flush=True)
 main(float(sys.argv[1]))  # > main

@@ -92,4 +92,5 @@ def main(seconds):
         alternate_zip()  # > alternate_zip
 
 
+print("ready", flush=True)
 main(float(sys.argv[1]))  # > main

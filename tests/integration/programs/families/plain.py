@@ -59,4 +59,5 @@ def main(seconds):
         b_run()  # > b_run
 
 
+print("ready", flush=True)
 main(float(sys.argv[1]))  # > main

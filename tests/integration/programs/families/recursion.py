@@ -68,4 +68,5 @@ def main(seconds, depth):
         b_run(depth)  # > b_run
 
 
+print("ready", flush=True)
 main(float(sys.argv[1]), int(sys.argv[2]))  # > main

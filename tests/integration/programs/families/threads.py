@@ -85,4 +85,5 @@ def main(seconds):
         thread.join()  # > lib
 
 
+print("ready", flush=True)
 main(float(sys.argv[1]))  # > main lib

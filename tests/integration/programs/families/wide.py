@@ -51,4 +51,5 @@ def main(seconds):
         b_wide(1)  # > b_wide
 
 
+print("ready", flush=True)
 main(float(sys.argv[1]))  # > main
