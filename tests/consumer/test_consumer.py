@@ -164,7 +164,7 @@ def test_a_vendor_builds_the_ten_lines_and_gets_a_profile(way, runs):
     threads = support.load_speedscope(run.profile)
     assert len(threads) == 1
     (samples,) = threads.values()
-    assert len(samples) > 5 and 0.05 < support.total_weight(threads) < 6
+    assert samples and 0.05 < support.total_weight(threads) < 6
     assert {tuple(sample.names) for sample in samples} <= {("<module>", "main"), ("<module>", "main", "work")}
     assert support.shares(threads)["work"] > 0.8
 

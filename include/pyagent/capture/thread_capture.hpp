@@ -73,7 +73,9 @@ class ThreadCapture {
     const cpython::Walk walk = follow(first, &out);
     if (walk.is_whole() && walk.is_top_stopping && is_running()) return Outcome::suspect;
     if (walk.is_whole())
-      return can_look_again && has_stale_tops() && !is_explained(walk.top_gap) ? Outcome::suspect : Outcome::whole;
+      return can_look_again && has_stale_tops() && (walk.is_top_stopping || !is_explained(walk.top_gap))
+                 ? Outcome::suspect
+                 : Outcome::whole;
     if (walk.stop == Stop::too_deep) return Outcome::unreadable;
     if (target_.layout.frame_chain != cpython::FrameChain::frame_object && repair(first, registers, out, mark))
       return Outcome::repaired;
