@@ -66,6 +66,16 @@ char state_of(pid_t pid) {
   return status ? status->state : '?';
 }
 
+/// Waits uninterruptibly, from counter 0 on and until counter 1 is set, then counts.
+void wait_for_vfork(Counters& counters) {
+  counters[0] = 1;
+  if (::vfork() == 0) {
+    while (counters[1] == 0) sleep_for(100us);
+    ::_exit(0);
+  }
+  count_forever(counters[2]);
+}
+
 /// Its counter goes on by itself.
 bool advances(std::atomic<long>& counter) {
   const long before = counter;
@@ -571,14 +581,7 @@ TEST_CASE("a process that executes a program by its only thread stays traced", "
 }
 
 TEST_CASE("an uninterruptible thread is given up in time, and goes on when it stops late", "[process]") {
-  ChildProcess child{[](Counters& counters) {
-    counters[0] = 1;
-    if (::vfork() == 0) {
-      while (counters[1] == 0) sleep_for(100us);
-      ::_exit(0);
-    }
-    count_forever(counters[2]);
-  }};
+  ChildProcess child{wait_for_vfork};
   REQUIRE(comes_true([&] { return child[0] == 1 && state_of(child.pid()) == 'D'; }));
   Tracee tracee = seize(child.pid());
   const auto begin = std::chrono::steady_clock::now();
@@ -592,14 +595,7 @@ TEST_CASE("an uninterruptible thread is given up in time, and goes on when it st
 }
 
 TEST_CASE("a thread that can't be let go at once is let go when it stops", "[process]") {
-  ChildProcess child{[](Counters& counters) {
-    counters[0] = 1;
-    if (::vfork() == 0) {
-      while (counters[1] == 0) sleep_for(100us);
-      ::_exit(0);
-    }
-    count_forever(counters[2]);
-  }};
+  ChildProcess child{wait_for_vfork};
   REQUIRE(comes_true([&] { return child[0] == 1 && state_of(child.pid()) == 'D'; }));
   auto& leftovers = process::Leftovers::of_this_thread();
   CHECK(leftovers.is_empty());
