@@ -1,13 +1,12 @@
 // Turns recordings into one profile.
 #include "convert.hpp"
 
-#include <signal.h>
-
 #include <filesystem>  // equivalent
 
 #include "output.hpp"
 #include "recordings.hpp"
 #include "say.hpp"
+#include "stop_signals.hpp"
 #include "summary.hpp"
 #include "terminal_text.hpp"
 
@@ -26,8 +25,7 @@ int convert(const ConvertOptions& options) {
   for (const std::string& path : options.recordings)
     if (is_same_file(path, options.output))
       return fail(terminal_text(path) + " can't be both the recording and the profile");
-  ::signal(SIGPIPE, SIG_IGN);
-  ::signal(SIGXFSZ, SIG_IGN);
+  ignore_write_signals();
   Recordings recordings;
   for (const std::string& path : options.recordings)
     if (const std::string problem = recordings.open(path); !problem.empty()) say(problem);

@@ -14,6 +14,7 @@
 #include <vector>       // vector
 
 #include "pyagent/interpreter/version_text.hpp"
+#include "pyagent/process/small_file.hpp"
 #include "pyagent/process/status.hpp"
 #include "say.hpp"
 #include "terminal_text.hpp"
@@ -40,10 +41,7 @@ class StatusFields {
   /// The words of `name`'s line.
   std::vector<std::string> words(std::string_view name) const {
     std::vector<std::string> found;
-    const auto at = ('\n' + text_).find('\n' + std::string{name} + ':');
-    if (at == std::string::npos) return found;
-    std::string_view line = std::string_view{text_}.substr(at + name.size() + 1);
-    line = line.substr(0, line.find('\n'));
+    std::string_view line = process::find_field(text_, name);
     while (true) {
       line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
       if (line.empty()) return found;

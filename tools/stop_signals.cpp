@@ -33,6 +33,10 @@ void catch_stop_signals() {
     if (::sigaction(number, nullptr, &before) == 0 && before.sa_handler != SIG_IGN)
       ::sigaction(number, &action, nullptr);
   }
+  ignore_write_signals();
+}
+
+void ignore_write_signals() noexcept {
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGXFSZ, SIG_IGN);
 }

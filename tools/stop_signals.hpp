@@ -6,8 +6,11 @@
 namespace pyagent::tools {
 
 /// From now on SIGINT, SIGTERM and SIGHUP are remembered and do nothing else, except those that were ignored before,
-/// as after nohup. SIGPIPE and SIGXFSZ become errors of the call that caused them. For the rest of the process's life.
+/// as after nohup. Does what ignore_write_signals does, too. For the rest of the process's life.
 void catch_stop_signals();
+
+/// SIGPIPE and SIGXFSZ become errors of the call that caused them. For the rest of the process's life.
+void ignore_write_signals() noexcept;
 
 /// Whether one has come.
 bool is_stop_asked() noexcept;

@@ -16,6 +16,7 @@
 #include "pyagent/memory/snapshot.hpp"
 
 #include "pyagent/cpython/c_string.hpp"
+#include "pyagent/cpython/cycle_check.hpp"
 #include "pyagent/cpython/debug_offsets.hpp"
 #include "pyagent/cpython/defining_class.hpp"
 #include "pyagent/cpython/find_attribute.hpp"

@@ -4,6 +4,7 @@
 #include <cstddef>  // byte
 #include <span>     // span
 
+#include "pyagent/cpython/cycle_check.hpp"
 #include "pyagent/cpython/layout.hpp"
 #include "pyagent/memory/buffer_memory.hpp"
 #include "pyagent/memory/memory.hpp"
@@ -70,29 +71,6 @@ template <memory::Memory M>
   return decode_thread(layout, address, scratch.first(size));
 }
 
-namespace detail {
-
-/// Notices that a list links back to itself. It compares with one earlier entry, which is a later one after 1, 2, 4...
-/// steps: so a list is left before it was followed four times.
-/// Source: R. P. Brent, An improved Monte Carlo factorization algorithm, 1980
-class CycleWatch {
- public:
-  constexpr bool has_seen(Address entry) noexcept {
-    if (entry == earlier_) return true;
-    if (--left_ == 0) {
-      earlier_ = entry;
-      left_ = span_ *= 2;
-    }
-    return false;
-  }
-
- private:
-  Address earlier_{};
-  std::uint32_t left_ = 1, span_ = 1;
-};
-
-}  // namespace detail
-
 /// Calls `visit(RawThread)` for each thread of each interpreter, newest first, until it returns false.
 ///
 /// Shape:  bounded: 64 interpreters, 65,536 threads. A list that links back to itself ends soon, but not before some
@@ -104,12 +82,12 @@ Errc visit_threads(const M& memory, const Layout& layout, Address interpreter_he
                    Visit&& visit) noexcept {
   constexpr int max_interpreters = 64;
   constexpr int max_threads = 65'536;
-  detail::CycleWatch interpreters;
+  detail::CycleCheck interpreters;
   auto interpreter = memory::read_pointer(memory, interpreter_head);
-  for (int i = 0; interpreter && *interpreter && i < max_interpreters && !interpreters.has_seen(*interpreter); ++i) {
-    detail::CycleWatch threads;
+  for (int i = 0; interpreter && *interpreter && i < max_interpreters && !interpreters.sees_again(*interpreter); ++i) {
+    detail::CycleCheck threads;
     auto thread = memory::read_pointer(memory, *interpreter + layout.interpreter.threads_head);
-    for (int t = 0; thread && *thread && t < max_threads && !threads.has_seen(*thread); ++t) {
+    for (int t = 0; thread && *thread && t < max_threads && !threads.sees_again(*thread); ++t) {
       const auto raw = read_thread(memory, layout, *thread, scratch);
       if (!raw) return raw.error().code;
       if (!visit(*raw)) return Errc::ok;

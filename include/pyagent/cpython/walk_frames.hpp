@@ -14,6 +14,7 @@
 #include <cstring>   // memcpy
 #include <span>      // span
 
+#include "pyagent/cpython/cycle_check.hpp"
 #include "pyagent/cpython/layout.hpp"
 #include "pyagent/cpython/raw_frame.hpp"
 #include "pyagent/cpython/thread_state.hpp"
@@ -205,25 +206,6 @@ class DataStack {
   std::uint32_t chunks_ = 0;
   bool has_taken_ = false;
   bool ok_ = true;
-};
-
-/// Notices when a chain links back to itself. Source: Brent's algorithm.
-class CycleCheck {
- public:
-  constexpr bool sees_again(Address frame) noexcept {
-    if (frame == mark_) return true;
-    if (++steps_ == limit_) {
-      mark_ = frame;
-      limit_ *= 2;
-      steps_ = 0;
-    }
-    return false;
-  }
-
- private:
-  Address mark_{};
-  std::uint32_t steps_ = 0;
-  std::uint32_t limit_ = 1;
 };
 
 /// Byte offset of `ip` in the instructions of `code`; the thread's own copy of them on 3.14t and later.

@@ -95,12 +95,10 @@ class Snapshot {
     if (planned_ == 0) plan.clear();  // it was too much to fetch
     bool has_old = false;
     for (std::size_t i = 0; i < planned_; ++i) {
-      plan[i].age = held_[i].is_used ? 0 : plan[i].age + 1;
-      has_old = has_old || plan[i].age > oldest || !held_[i].is_valid;
+      plan[i].age = !held_[i].is_valid ? oldest + 1 : held_[i].is_used ? 0 : plan[i].age + 1;
+      has_old = has_old || plan[i].age > oldest;
     }
-    if (!has_old && held_.size() == planned_) return;
-    for (std::size_t i = 0; i < planned_; ++i)
-      if (!held_[i].is_valid) plan[i].age = oldest + 1;
+    if (!has_old && is_complete()) return;
     std::erase_if(plan, [](const PlannedRange& part) { return part.age > oldest; });
     for (std::size_t i = planned_; i < held_.size(); ++i) plan.push_back({held_[i].range});
     std::sort(plan.begin(), plan.end(), [](const auto& a, const auto& b) { return a.range.begin < b.range.begin; });

@@ -96,8 +96,7 @@ inline Result<Identity> Identity::open(pid_t pid) noexcept {
   if (!identity.process_) {
     const auto about = read_small(ProcPath{pid, "status"}, buffer);
     std::uint64_t group = 0;
-    std::string_view field = about ? find_field(*about, "Tgid") : std::string_view{};
-    if (detail::take_number(field, group, 10, 0) && group != static_cast<std::uint64_t>(pid))
+    if (about && find_number(*about, "Tgid", group) && group != static_cast<std::uint64_t>(pid))
       return Error{Errc::no_process};
   }
   if (identity.has_ended()) return Error{Errc::no_process};  // and so all that was read was of this process

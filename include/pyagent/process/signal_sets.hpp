@@ -33,10 +33,8 @@ struct SignalSets {
 inline Result<SignalSets> parse_signal_sets(std::string_view text) noexcept {
   std::uint64_t sets[5] = {};
   constexpr std::string_view names[] = {"SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"};
-  for (std::size_t i = 0; i < std::size(names); ++i) {
-    std::string_view field = find_field(text, names[i]);
-    if (!detail::take_number(field, sets[i], 16, 0)) return Error{Errc::damaged};
-  }
+  for (std::size_t i = 0; i < std::size(names); ++i)
+    if (!find_number(text, names[i], sets[i], 16)) return Error{Errc::damaged};
   return SignalSets{sets[0] | sets[1], sets[2], sets[3], sets[4]};
 }
 

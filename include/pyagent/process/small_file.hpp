@@ -6,12 +6,14 @@
 #include <unistd.h>     // pread
 
 #include <cerrno>       // errno
+#include <cstdint>      // uint64_t
 #include <cstdio>       // snprintf
 #include <span>         // span
 #include <string_view>  // string_view
 
 #include "pyagent/base/result.hpp"
 #include "pyagent/process/file_descriptor.hpp"
+#include "pyagent/process/maps.hpp"
 
 namespace pyagent::inline v0::process {
 
@@ -75,6 +77,12 @@ constexpr std::string_view find_field(std::string_view text, std::string_view na
     return line;
   }
   return {};
+}
+
+/// The number in that line, if there is one.
+inline bool find_number(std::string_view text, std::string_view name, std::uint64_t& number, int base = 10) noexcept {
+  std::string_view field = find_field(text, name);
+  return detail::take_number(field, number, base, 0);
 }
 
 }  // namespace pyagent::inline v0::process

@@ -84,9 +84,8 @@ inline Result<pid_t> read_tracer(pid_t tid) noexcept {
   char buffer[status_size];
   const auto text = read_small(ProcPath{tid, "status"}, buffer);
   if (!text) return text.error();
-  std::string_view field = find_field(*text, "TracerPid");
   std::uint64_t tracer = 0;
-  if (!detail::take_number(field, tracer, 10, 0)) return Error{Errc::io_error};
+  if (!find_number(*text, "TracerPid", tracer)) return Error{Errc::io_error};
   return static_cast<pid_t>(tracer);
 }
 

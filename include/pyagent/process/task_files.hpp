@@ -196,8 +196,7 @@ inline Result<Schedule> TaskFiles::read_schedule_from_status() const noexcept {
   Schedule schedule;
   for (const char* name : {"voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"}) {
     std::uint64_t switches = 0;
-    std::string_view field = find_field(*text, name);
-    if (!detail::take_number(field, switches, 10, 0)) return Error{Errc::io_error};
+    if (!find_number(*text, name, switches)) return Error{Errc::io_error};
     schedule.timeslices += switches;
   }
   // Switches are counted when a processor is taken away, timeslices when it is given.

@@ -165,9 +165,7 @@ inline Result<Tracee> Tracee::describe(pid_t tid) noexcept {
   const auto signals = parse_signal_sets(*text);
   if (signals && (signals->pending >> (SIGKILL - 1) & 1) != 0) return Error{Errc::no_process};
   std::uint64_t process = 0, parent = 0;
-  std::string_view process_field = find_field(*text, "Tgid"), parent_field = find_field(*text, "PPid");
-  if (!detail::take_number(process_field, process, 10, 0) || !detail::take_number(parent_field, parent, 10, 0))
-    return Error{Errc::io_error};
+  if (!find_number(*text, "Tgid", process) || !find_number(*text, "PPid", parent)) return Error{Errc::io_error};
   const auto leader = static_cast<pid_t>(process);
   Tracee tracee{tid, leader, tid == leader && parent == static_cast<std::uint64_t>(::getpid())};
   tracee.state_ = State::gone;

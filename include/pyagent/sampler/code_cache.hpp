@@ -55,21 +55,18 @@ class CodeCache {
   KnownCode* find(Address code) noexcept {
     if (last_ != nullptr && last_->address == code && last_->sample == sample_) return last_;
     if (!code || code.value % 8 != 0) return last_error_ = {Errc::wrong_type, code}, nullptr;
-    KnownCode*& slot = find_slot(code);
-    if (slot == nullptr || !is_proven(*slot)) {
+    KnownCode* known = find_slot(code);
+    if (known == nullptr || !is_proven(*known)) {
       const auto seen = look_at(code);
       if (!seen) return last_error_ = seen.error(), nullptr;
-      if (slot == nullptr)
-        add(slot, *seen);
-      else if (slot->identity != seen->identity)
-        *slot = *seen;
-      KnownCode* const known = find_slot(code);  // `add` may have moved the slot
+      if (known == nullptr)
+        known = &add(*seen);
+      else if (known->identity != seen->identity)
+        *known = *seen;
       known->generation = generation_;
-      known->sample = sample_;
-      return last_ = known;
     }
-    slot->sample = sample_;
-    return last_ = slot;
+    known->sample = sample_;
+    return last_ = known;
   }
 
   /// Whether the code object of `known` is at this moment, by a new look through `memory`, the one that was seen.
@@ -114,19 +111,18 @@ class CodeCache {
     return slots_[at];
   }
 
-  void add(KnownCode*& slot, const KnownCode& seen) {
+  KnownCode& add(const KnownCode& seen) {
     if (entries_.size() == most) {  // a program that makes code without end: begin anew, under new ids
       entries_.clear();
       slots_.assign(first_size, nullptr);
-      entries_.push_back(seen);
-      find_slot(seen.address) = &entries_.back();
-      return;
     }
-    entries_.push_back(seen);
-    slot = &entries_.back();
-    if (entries_.size() * 2 < slots_.size()) return;
-    slots_.assign(slots_.size() * 2, nullptr);
-    for (KnownCode& entry : entries_) find_slot(entry.address) = &entry;
+    KnownCode& added = entries_.emplace_back(seen);
+    find_slot(seen.address) = &added;
+    if (entries_.size() * 2 >= slots_.size()) {
+      slots_.assign(slots_.size() * 2, nullptr);
+      for (KnownCode& entry : entries_) find_slot(entry.address) = &entry;
+    }
+    return added;
   }
 
   const interpreter::Runtime& runtime_;

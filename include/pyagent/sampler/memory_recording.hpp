@@ -50,11 +50,7 @@ class MemoryRecording : public SampleSink {
 static_assert(profile::RecordingSource<MemoryRecording>);
 
 inline void MemoryRecording::add_sample(const recording::SampleRecord& sample) {
-  ++counters_.samples;
-  counters_.repaired += sample.has(recording::SampleFlag::repaired);
-  counters_.suspect += sample.has(recording::SampleFlag::suspect);
-  counters_.unreadable += sample.has(recording::SampleFlag::unreadable);
-  counters_.elided += sample.elided != 0;
+  count_kept(sample, [&](recording::Counter counter) { count(counter, 1); });
   if (last_.size() <= sample.thread) last_.resize(sample.thread + 1);
   std::size_t& last = last_[sample.thread];
   const auto is_same = [](const recording::FrameRecord& one, const recording::FrameRecord& other) {

@@ -138,13 +138,7 @@ inline void RecordingSink::add_sample(const recording::SampleRecord& sample) {
   const Errc failed = stream_of(sample.thread).writer.write_sample(head, coded_);
   note(failed);
   if (failed != Errc::ok) return spool_.count(Counter::dropped);
-  spool_.count(Counter::samples);
-  using recording::SampleFlag;
-  if (sample.elided != 0) spool_.count(Counter::elided);
-  for (const auto& [flag, counter] :
-       {std::pair{SampleFlag::repaired, Counter::repaired}, std::pair{SampleFlag::suspect, Counter::suspect},
-        std::pair{SampleFlag::unreadable, Counter::unreadable}})
-    if (sample.has(flag)) spool_.count(counter);
+  count_kept(sample, [&](Counter counter) { spool_.count(counter); });
 }
 
 }  // namespace pyagent::inline v0::sampler

@@ -41,4 +41,16 @@ class SampleSink {
   virtual Errc status() const noexcept { return Errc::ok; }
 };
 
+/// What a sink counts of a sample that it keeps: `count(counter)` for each counter that goes up by one.
+template <class Count>
+void count_kept(const recording::SampleRecord& sample, Count&& count) {
+  using recording::Counter;
+  using recording::SampleFlag;
+  count(Counter::samples);
+  if (sample.elided != 0) count(Counter::elided);
+  if (sample.has(SampleFlag::repaired)) count(Counter::repaired);
+  if (sample.has(SampleFlag::suspect)) count(Counter::suspect);
+  if (sample.has(SampleFlag::unreadable)) count(Counter::unreadable);
+}
+
 }  // namespace pyagent::inline v0::sampler

@@ -127,6 +127,17 @@ void pass(Sampler& sampler, std::chrono::nanoseconds time) {
       [&] { sampler.handle_events(); });
 }
 
+/// Samples until something ends it, with a `pause` after each round. What ended it.
+std::optional<End> sample_to_the_end(Sampler& sampler, TakenSamples& taken, std::chrono::nanoseconds pause = {}) {
+  std::optional<End> why;
+  CHECK(::test::comes_true([&] {
+    why = sampler.sample(taken);
+    if (pause > 0ns) pass(sampler, pause);
+    return why.has_value();
+  }));
+  return why;
+}
+
 /// CPU time that `work` takes us.
 template <class Work>
 std::chrono::nanoseconds duration_of(Work work) {
@@ -306,12 +317,7 @@ TEST_CASE("a process that ends is told once, by name", "[sampler]") {
   pass(sampler, 1ms);
   CHECK(!sampler.sample(taken));
   ::kill(python.pid(), SIGKILL);
-  std::optional<End> why;
-  CHECK(::test::comes_true([&] {
-    why = sampler.sample(taken);
-    return why.has_value();
-  }));
-  CHECK(why == End::exited);
+  CHECK(sample_to_the_end(sampler, taken) == End::exited);
   sampler.finish(taken);
   CHECK(taken.threads[0].sampled > 0ns);
 }
@@ -324,12 +330,7 @@ TEST_CASE("a sink that keeps nothing any more ends the sampling", "[sampler]") {
   Sampler sampler{python.target(), {}};
   CHECK(!sampler.sample(taken));
   taken.failed = Errc::no_space;
-  std::optional<End> why;
-  CHECK(::test::comes_true([&] {
-    why = sampler.sample(taken);
-    return why.has_value();
-  }));
-  CHECK(why == End::sink_failed);
+  CHECK(sample_to_the_end(sampler, taken) == End::sink_failed);
 }
 
 TEST_CASE("only the thread that was asked for is sampled", "[sampler]") {
@@ -621,12 +622,6 @@ TEST_CASE("memory that is gone ends the sampling after a while", "[sampler]") {
     return child[2] == 1;
   }));
   const std::size_t before = taken.samples.size();
-  std::optional<End> why;
-  CHECK(::test::comes_true([&] {
-    why = sampler.sample(taken);
-    pass(sampler, 20ms);
-    return why.has_value();
-  }));
-  CHECK(why == End::unreadable);
+  CHECK(sample_to_the_end(sampler, taken, 20ms) == End::unreadable);
   CHECK(taken.samples.size() == before);
 }
