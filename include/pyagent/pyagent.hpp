@@ -19,6 +19,7 @@
 #include "pyagent/cpython/cycle_check.hpp"
 #include "pyagent/cpython/debug_offsets.hpp"
 #include "pyagent/cpython/defining_class.hpp"
+#include "pyagent/cpython/find_anchors.hpp"
 #include "pyagent/cpython/find_attribute.hpp"
 #include "pyagent/cpython/gil.hpp"
 #include "pyagent/cpython/layout.hpp"
@@ -45,8 +46,10 @@
 #include "pyagent/recording/encode_process.hpp"
 #include "pyagent/recording/encoder.hpp"
 #include "pyagent/recording/file_format.hpp"
+#include "pyagent/recording/native_frame_record.hpp"
 #include "pyagent/recording/reader.hpp"
 #include "pyagent/recording/records.hpp"
+#include "pyagent/recording/sample_flag.hpp"
 #include "pyagent/recording/spool.hpp"
 #include "pyagent/recording/stream_writer.hpp"
 

@@ -16,7 +16,7 @@ struct Visitor {
   }
   void enter_chunk(AddressRange, Address) noexcept {}
   void push(const RawFrame& frame) noexcept { stack.push(frame); }
-  void mark_entry() noexcept { stack.mark_entry(); }
+  void mark_entry(pyagent::Address anchor) noexcept { stack.mark_entry(anchor); }
 };
 
 Result<cpython::RawThread> thread(const LocalMemory& memory, const Layout& layout, Address address);

@@ -19,9 +19,13 @@ std::size_t read_everything(const recording::Reader& reader) {
   std::size_t seen = reader.process().command.size() + reader.counters().samples;
   for (const recording::ThreadRecord& thread : reader.threads()) seen += thread.name.size() + thread.thread_id;
   reader.for_each_code([&](const recording::CodeRecord& code) { seen += code.qualified_name.size() + code.lines.size(); });
+  reader.for_each_module([&](const recording::ModuleRecord& module) {
+    seen += module.path.size() + module.build_id.size() + module.range.size();
+  });
   reader.for_each_sample([&](const recording::SampleRecord& sample) {
     seen += static_cast<std::size_t>(sample.time.count()) + sample.elided_at;
     for (const recording::FrameRecord& frame : sample.frames) seen += frame.code;
+    for (const recording::NativeFrameRecord& frame : sample.native) seen += frame.lookup_address() + frame.found_by();
   });
   return seen;
 }

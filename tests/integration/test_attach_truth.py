@@ -68,10 +68,7 @@ def test_a_program_with_known_stacks_shows_no_other(python, kind, tool, tables, 
         row, reasons, said = record(program, known, kind, python, "default", seconds["default"], tmp_path)
         tables["default"].append(row)
         print(row)
-        # Known, and to be closed: 3.11 publishes an evaluation before its frame. Where another generator's frame stood, one
-        # that is resumed for the first time may stand, not linked yet. On busy machines 2 in 10,000 of this program.
-        known_gap = 3 if python.version[:2] == (3, 11) and kind.name == "coroutines" else 0
-        assert row.impossible <= known_gap, "%d impossible stacks in %d samples:\n%s" % (row.impossible, row.samples, truth.examples(reasons))
+        assert row.impossible == 0, "%d impossible stacks in %d samples:\n%s" % (row.impossible, row.samples, truth.examples(reasons))
         assert row.samples > FEWEST["default"] * min(RATE, kind.rate) * seconds["default"], said
         late = re.search(r"(\d+) not stopped in time", said)  # for want of a processor
         assert row.flagged + row.dropped - (int(late.group(1)) if late else 0) <= max(2, row.samples * MOST_LOST), said

@@ -48,8 +48,12 @@ class FakeThread {
 
   /// A frame on the data stack (up to 3.10: a frame object).
   FakeThread& push_frame(const std::string& name, std::uint32_t locals = 3) { return push({.name = name, .locals = locals}); }
-  /// A frame inside a generator object.
-  FakeThread& push_generator(const std::string& name) { return push({.name = name, .kind = Kind::generator}); }
+  /// A frame inside a generator object. In 3.11 generators run only when they are called from C.
+  FakeThread& push_generator(const std::string& name) {
+    return push({.name = name, .kind = Kind::generator, .from_c = layout_.entry_mark == EntryMark::is_entry});
+  }
+  /// Says of the generator pushed last that it was never resumed: 3.11 marks them as they enter.
+  FakeThread& not_entered() { return last().from_c = false, *this; }
   /// A frame on the data stack that is not in the chain.
   FakeThread& push_hidden(const std::string& name, std::uint32_t locals = 3) {
     return push({.name = name, .kind = Kind::hidden, .locals = locals});
@@ -87,7 +91,7 @@ class FakeThread {
     return {.frame = {current}, .cframe = raw_thread.frame, .none = none_};
   }
 
-  /// What a walk shall find: the chain as it was pushed.
+  /// What a walk shall find: the chain as it was pushed. Frames of 3.10 get their anchors later.
   std::vector<RawFrame> chain() {
     build();
     std::vector<RawFrame> frames;
@@ -96,7 +100,10 @@ class FakeThread {
         frames.push_back({.frame = frame.address,
                           .code = codes_.at(frame.name),
                           .instruction = frame.instruction,
-                          .is_entry = frame.from_c || layout_.entry_mark == EntryMark::every_frame});
+                          .is_entry = frame.from_c || layout_.entry_mark == EntryMark::every_frame,
+                          .anchor = layout_.entry_mark == EntryMark::shim       ? frame.shim
+                                    : layout_.entry_mark == EntryMark::is_entry ? frame.cframe
+                                                                                : Address{}});
     return frames;
   }
 
@@ -196,6 +203,10 @@ class FakeThread {
       put_field(thread_, layout_.thread.base_frame, base_frame_.value);
     }
     if (layout_.frame_chain == FrameChain::cframe) cframe_ = push_cframe({});
+    if (layout_.thread.cframe != absent) {
+      cframe_ = thread_ + layout_.thread.root_cframe;
+      put(cframe_ + layout_.cframe.previous, std::uint64_t{0xdead0000});  // as in threads other than the main one
+    }
     for (auto frame = frames_.rbegin(); frame != frames_.rend(); ++frame)
       if (frame->kind != Kind::hidden) {
         frame->from_c = true;
@@ -211,6 +222,7 @@ class FakeThread {
         continue;
       }
       if (frame->from_c && has_data_stack()) previous = enter_from_c(*frame, previous);
+      if (layout_.thread.cframe != absent) frame->cframe = cframe_ = push_cframe(cframe_);
       fill(*frame, previous);
       previous = frame->address;
       if (layout_.frame_chain == FrameChain::cframe) put(cframe_ + layout_.cframe.current_frame, previous.value);
@@ -219,6 +231,7 @@ class FakeThread {
       put(thread_ + layout_.thread.datastack_chunk, chunk_.value);
       put(thread_ + layout_.thread.datastack_top, top_.value);
     }
+    put_field(thread_, layout_.thread.cframe, cframe_.value);
     put(thread_ + layout_.thread.frame, layout_.frame_chain == FrameChain::cframe ? cframe_.value : previous.value);
   }
 

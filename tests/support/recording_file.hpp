@@ -51,7 +51,7 @@ inline std::vector<std::byte> read_file(const std::string& path) {
 
 inline std::span<const char> chars(std::string_view text) { return {text.data(), text.size()}; }
 
-/// One file, one spool. A stream's writer with room for stacks of 4,096 frames comes from `stream`.
+/// One file, one spool. A stream's writer with room for stacks of 4,096 frames of either kind comes from `stream`.
 class RecordingFile {
  public:
   RecordingFile() : path_(directory_ / "recording"), spool_(std::make_unique<recording::Spool>()) {
@@ -63,7 +63,8 @@ class RecordingFile {
 
   recording::StreamWriter stream(std::uint32_t number) {
     previous_.push_back(std::make_unique<std::vector<recording::CodedFrame>>(4096));
-    return {*spool_, number, *previous_.back()};
+    previous_native_.push_back(std::make_unique<std::vector<recording::NativeFrameRecord>>(4096));
+    return {*spool_, number, *previous_.back(), *previous_native_.back()};
   }
 
   /// Writes a process record of process `pid`.
@@ -98,6 +99,7 @@ class RecordingFile {
   std::string path_;
   std::unique_ptr<recording::Spool> spool_;
   std::vector<std::unique_ptr<std::vector<recording::CodedFrame>>> previous_;
+  std::vector<std::unique_ptr<std::vector<recording::NativeFrameRecord>>> previous_native_;
 };
 
 }  // namespace pyagent::test

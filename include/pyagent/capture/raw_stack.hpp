@@ -5,6 +5,7 @@
 #include <cstdint>    // uint32_t
 #include <span>       // span
 
+#include "pyagent/base/address.hpp"
 #include "pyagent/cpython/raw_frame.hpp"
 
 namespace pyagent::inline v0::capture {
@@ -27,9 +28,17 @@ class RawStack {
 
   constexpr void push(const cpython::RawFrame& frame) noexcept { storage_[place(total_++)] = frame; }
 
-  /// Says of the frame pushed last that it was called from C.
-  constexpr void mark_entry() noexcept {
-    if (total_ != 0) storage_[place(total_ - 1)].is_entry = true;
+  /// Says of the frame pushed last that it was called from C, by the evaluation whose own variable `anchor` is.
+  constexpr void mark_entry(Address anchor = {}) noexcept {
+    if (total_ == 0) return;
+    cpython::RawFrame& last = storage_[place(total_ - 1)];
+    last.is_entry = true;
+    last.anchor = anchor;
+  }
+
+  /// Says the anchor of the frame that was pushed as number `depth` (from 0), if it is still held.
+  constexpr void set_anchor(std::uint32_t depth, Address anchor) noexcept {
+    if (depth < leaf_room_ || total_ - depth <= root_room_) storage_[place(depth)].anchor = anchor;
   }
 
   /// Puts the root frames in order.

@@ -1,5 +1,5 @@
-// Captures the Python stack of a thread that does not run: from its own signal handler, or while it is stopped or parked.
-// signal-safe
+// Captures the Python stack of a thread that does not run: from its own signal handler, or while it is stopped or
+// parked. signal-safe
 #pragma once
 
 #include <cstdint>  // uint64_t
@@ -8,6 +8,7 @@
 #include "pyagent/base/result.hpp"
 #include "pyagent/capture/raw_stack.hpp"
 #include "pyagent/capture/target.hpp"
+#include "pyagent/cpython/find_anchors.hpp"
 #include "pyagent/cpython/layout.hpp"
 #include "pyagent/cpython/thread_state.hpp"
 #include "pyagent/cpython/walk_frames.hpp"
@@ -46,8 +47,8 @@ class Visitor {
   void push(const cpython::RawFrame& frame) noexcept {
     if (out_ != nullptr) out_->push(frame);
   }
-  void mark_entry() noexcept {
-    if (out_ != nullptr) out_->mark_entry();
+  void mark_entry(Address anchor) noexcept {
+    if (out_ != nullptr) out_->mark_entry(anchor);
   }
 
  private:
@@ -57,12 +58,19 @@ class Visitor {
 
 }  // namespace detail
 
+/// What of a thread a capture is for.
+enum class Wanted : std::uint8_t {
+  python,   ///< the Python stack
+  anchors,  ///< the Python stack, with what joins it to the native one: RawFrame::anchor of its entry frames
+};
+
 /// One capture. Make one per sample; it holds references only.
 template <Process P>
 class ThreadCapture {
  public:
-  ThreadCapture(const Target& target, P& process, const cpython::RawThread& thread) noexcept
-      : target_(target), process_(process), thread_(thread) {}
+  ThreadCapture(const Target& target, P& process, const cpython::RawThread& thread,
+                Wanted wanted = Wanted::python) noexcept
+      : target_(target), process_(process), thread_(thread), wanted_(wanted) {}
 
   /// Adds the thread's Python frames to `out`, leaf first; what `out` holds already are frames they called.
   /// `can_look_again` makes it strict: what is most probably whole, but not proven, is suspect.
@@ -71,6 +79,7 @@ class ThreadCapture {
     const std::uint32_t mark = out.depth();
     const Candidate first = innermost();
     const cpython::Walk walk = follow(first, &out);
+    set_anchors(walk, out, mark);
     if (walk.is_whole() && walk.is_top_stopping && is_running()) return Outcome::suspect;
     if (walk.is_whole())
       return can_look_again && has_stale_tops() && (walk.is_top_stopping || !is_explained(walk.top_gap))
@@ -119,6 +128,12 @@ class ThreadCapture {
                                             visitor);
   }
 
+  void set_anchors(const cpython::Walk& walk, RawStack& out, std::uint32_t mark) const noexcept {
+    if (wanted_ == Wanted::anchors)
+      cpython::find_anchors(process_.memory(), target_.layout, thread_, walk,
+                            [&](std::uint32_t depth, Address anchor) { out.set_anchor(mark + depth, anchor); });
+  }
+
   /// 3.11 and 3.12 publish an evaluation before they store its frame: what stands there may be a frame of long ago,
   /// whose chain is whole and yet not what runs. Then the data stack holds more than the chain; as it does for a moment
   /// whenever a frame is pushed.
@@ -154,11 +169,15 @@ class ThreadCapture {
     };
     const bool has_cframes = target_.layout.frame_chain == cpython::FrameChain::cframe;
     if (has_cframes)
-      if (const auto outer = memory::read_pointer(process_.memory(), first.cframe + target_.layout.cframe.previous); outer)
+      if (const auto outer = memory::read_pointer(process_.memory(), first.cframe + target_.layout.cframe.previous);
+          outer)
         consider(evaluation(*outer));
+    // A register may as well hold a frame that is about to be entered, whose link is one of long ago. In 3.11 nothing
+    // but the list of evaluations tells (seen in 3.11.7: an awaitable's __await__ on top of its caller's caller).
+    const bool has_evaluations = target_.layout.entry_mark == cpython::EntryMark::is_entry;
     for (const long long value : registers.general) {
       const Address address{static_cast<std::uint64_t>(value)};
-      consider({address, {}});
+      consider({address, has_evaluations ? first.cframe : Address{}});
       if (has_cframes && process_.stack_memory().contains(address, 16)) consider(evaluation(address));
     }
     if (best_depth == 0) return false;
@@ -170,6 +189,7 @@ class ThreadCapture {
   const Target& target_;
   P& process_;
   const cpython::RawThread& thread_;
+  Wanted wanted_;
 };
 
 }  // namespace pyagent::inline v0::capture

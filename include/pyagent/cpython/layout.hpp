@@ -139,7 +139,8 @@ struct Layout {
     Offset id = absent;
     Offset status = absent;  ///< 3.12 on: bit field, bit 4 is "active"
     Offset state = absent;   ///< 3.13 on: 1 is attached
-    Offset root_cframe = absent;
+    Offset cframe = absent;       ///< 3.10: the innermost CFrame (3.11, 3.12: see frame)
+    Offset root_cframe = absent;  ///< 3.10 to 3.12: the one that ends their list
     Offset base_frame = absent;  ///< 3.15: pointer to the sentinel that ends each chain
     Offset datastack_chunk = absent;
     Offset datastack_top = absent;
@@ -147,8 +148,8 @@ struct Layout {
   } thread;
 
   struct {
-    Offset current_frame = absent;
-    Offset previous = absent;
+    Offset current_frame = absent;  ///< 3.11, 3.12
+    Offset previous = absent;       ///< 3.10 to 3.12
   } cframe;
 
   struct {

@@ -15,6 +15,7 @@ struct RawFrame {
   std::int32_t instruction;  ///< offset of the running instruction, in bytes; negative before the first one
   bool is_entry;             ///< called from C: one native eval frame ends here
   bool is_suspended = true;  ///< false where it says that it runs its own instructions, or calls C (3.11 on)
+  Address anchor{};          ///< of an entry frame: its evaluation's own variable on the C stack, or null if not known
 };
 static_assert(std::is_trivially_copyable_v<RawFrame>);
 

@@ -13,13 +13,14 @@ namespace pyagent::inline v0::cpython {
 
 /// What a walk and a thread list need of a PyThreadState.
 struct RawThread {
-  Address thread;           ///< the PyThreadState itself
-  Address next;             ///< the interpreter's next thread
+  Address thread;  ///< the PyThreadState itself
+  Address next;    ///< the interpreter's next thread
   Address interpreter;
-  Address frame;            ///< what Layout::frame_chain says: frame, cframe or current frame
-  Address datastack_chunk;  ///< innermost chunk, 3.11 on
-  Address datastack_top;    ///< first free word of the data stack, 3.11 on
-  Address base_frame;       ///< sentinel that ends the chain, 3.15 on
+  Address frame;                       ///< what Layout::frame_chain says: frame, cframe or current frame
+  Address datastack_chunk;             ///< innermost chunk, 3.11 on
+  Address datastack_top;               ///< first free word of the data stack, 3.11 on
+  Address base_frame;                  ///< sentinel that ends the chain, 3.15 on
+  Address cframe;                      ///< innermost CFrame, 3.10
   std::uint64_t thread_id = 0;         ///< pthread_t
   std::uint64_t native_thread_id = 0;  ///< kernel thread id, 3.11 on, else 0
   std::uint32_t state = 0;             ///< 3.13 on: 1 is attached
@@ -29,8 +30,9 @@ struct RawThread {
 constexpr std::size_t thread_prefix_size(const Layout& layout) noexcept {
   std::size_t size = 0;
   const auto& thread = layout.thread;
-  for (const Offset offset : {thread.next, thread.interpreter, thread.frame, thread.thread_id, thread.native_thread_id,
-                              thread.state, thread.base_frame, thread.datastack_chunk, thread.datastack_top})
+  for (const Offset offset :
+       {thread.next, thread.interpreter, thread.frame, thread.cframe, thread.thread_id, thread.native_thread_id,
+        thread.state, thread.base_frame, thread.datastack_chunk, thread.datastack_top})
     if (offset != absent && offset + 8 > size) size = offset + 8;
   return size;
 }
@@ -52,6 +54,7 @@ inline RawThread decode_thread(const Layout& layout, Address address, std::span<
           .datastack_chunk = {word(thread.datastack_chunk)},
           .datastack_top = {word(thread.datastack_top)},
           .base_frame = {word(thread.base_frame)},
+          .cframe = {word(thread.cframe)},
           .thread_id = word(thread.thread_id),
           .native_thread_id = word(thread.native_thread_id),
           .state = static_cast<std::uint32_t>(word(thread.state))};

@@ -59,9 +59,20 @@ struct CodeShape {
   std::uint32_t frame_words = 0;        ///< words a frame of it takes on the data stack, 3.11 on
 };
 
+namespace detail {
+
+template <class V>
+concept TakesAnchors = requires(V& visitor, Address anchor) {
+  { visitor.mark_entry(anchor) }
+  noexcept;
+};
+
+}  // namespace detail
+
 /// What a walk asks and tells: `shape` vouches for a code object (wrong_type if it is none; `depth` frames were proven
 /// before it), `enter_chunk` names memory that is part of the data stack, and the end of what is used of it, `push`
-/// takes a frame, `mark_entry` says that the frame pushed last was called from C.
+/// takes a frame, `mark_entry` says that the frame pushed last was called from C. One that is interested in anchors has
+/// a `mark_entry` that takes the frame's.
 template <class V>
 concept FrameVisitor = requires(V& visitor, Address code, std::uint32_t depth, AddressRange chunk, RawFrame frame) {
   { visitor.shape(code, depth) }
@@ -70,8 +81,10 @@ concept FrameVisitor = requires(V& visitor, Address code, std::uint32_t depth, A
   noexcept;
   { visitor.push(frame) }
   noexcept;
-  { visitor.mark_entry() }
-  noexcept;
+  requires detail::TakesAnchors<V> || requires {
+    { visitor.mark_entry() }
+    noexcept;
+  };
 };
 
 /// Where a walk begins, and what tells a shim frame.
@@ -270,6 +283,14 @@ Result<Address> leave_evaluation(const M& memory, const Layout& layout, Address&
   return memory::read_pointer(memory, cframe + layout.cframe.current_frame);
 }
 
+template <FrameVisitor V>
+void mark_entry(V& visitor, Address anchor) noexcept {
+  if constexpr (TakesAnchors<V>)
+    visitor.mark_entry(anchor);
+  else
+    visitor.mark_entry();
+}
+
 constexpr Stop stop_for(Errc code) noexcept {
   return code == Errc::unreadable     ? Stop::unreadable
          : code == Errc::inconsistent ? Stop::wrong_instruction
@@ -280,7 +301,8 @@ constexpr Stop stop_for(Errc code) noexcept {
 
 /// Walks a chain of PyFrameObject, leaf first (up to 3.10).
 ///
-/// Shape:  each frame goes to `visitor.push`; a stop other than base keeps the frames before it.
+/// Shape:  each frame goes to `visitor.push`; a stop other than base keeps the frames before it. Anchors are found
+///         afterwards: see find_anchors.
 /// Source: PyFrameObject, CPython 3.10 Include/cpython/frameobject.h
 template <memory::Memory M, FrameVisitor V>
 Walk walk_frame_objects(const M& memory, const Layout& layout, Address frame, V& visitor) noexcept {
@@ -345,7 +367,10 @@ Walk walk_interpreter_frames(const M& memory, const Layout& layout, const RawThr
         if (!data_stack.take(frame, shape->frame_words, after_entry)) return fail(Stop::misplaced);
         ++proven;
         after_entry = false;
-      } else if (head.owner != generator_owned) {
+      } else if (head.owner != generator_owned || (layout.entry_mark == EntryMark::is_entry && !head.is_entry)) {
+        // 3.11 evaluates generators only when C calls them, and marks them before it links them. One that is not marked
+        // stands where an evaluation has not stored its frame yet.
+        // Source: _PyEval_EvalFrameDefault and RETURN_GENERATOR, CPython 3.11 Python/ceval.c
         return fail(Stop::misplaced);
       } else if (!detail::is_running_generator(memory, layout, frame)) {
         if (walk.depth != 0) return fail(Stop::misplaced);
@@ -355,10 +380,11 @@ Walk walk_interpreter_frames(const M& memory, const Layout& layout, const RawThr
                     .code = head.code,
                     .instruction = *instruction,
                     .is_entry = head.is_entry,
-                    .is_suspended = head.is_suspended});
+                    .is_suspended = head.is_suspended,
+                    .anchor = head.is_entry ? cframe : Address{}});
       ++walk.depth;
     } else {
-      visitor.mark_entry();
+      detail::mark_entry(visitor, frame);
     }
     shim_above = is_shim || head.is_entry;
     if (shim_above) {

@@ -1,4 +1,4 @@
-// The recording's file format, version 1: its one description, shared by writer and reader. signal-safe
+// The recording's file format, version 2: its one description, shared by writer and reader. signal-safe
 //
 // All numbers are little-endian. A file is a row of blocks of `block_size` bytes; block 0 is the FileHeader. Every
 // other block belongs to one writer (a stream) and begins with a BlockHeader; `span` says how many blocks it covers.
@@ -21,10 +21,16 @@
 //   sample      flags:uleb time_since_last:uleb cpu:uleb wall:uleb elided:uleb elided_at:uleb shared:uleb new:uleb
 //               then `new` times, leaf first: code:uleb (id * 2 + is_entry) instruction:sleb
 //               the stack is these frames on top of the `shared` root-most frames of the thread's previous sample
-//               in this block
+//               in this block. Where there are native frames, then: shared:uleb new:uleb, and `new` times, leaf first:
+//               module:uleb (id * 32 + NativeFrameRecord::flags) address:uleb
+//               on top of the `shared` root-most native frames of the thread's last sample in this block that had any
+//   module      id:uleb begin:uleb end:uleb bias:uleb is_interpreter:u8 path:text build_id:text
 //
-// Readers skip kinds they do not know by their length. Code ids are those of the whole file: a code record may stand in
-// another stream's block than the samples that name it.
+// Readers skip kinds they do not know by their length. Ids of codes and modules are those of the whole file: a record
+// may stand in another stream's block than the samples that name it.
+//
+// Version 1 is the same without native frames and modules, and with 16 counters where now there are 32; the rest of its
+// block 0 is zero.
 #pragma once
 
 #include <cstdint>      // uint32_t
@@ -33,12 +39,21 @@
 namespace pyagent::inline v0::recording {
 
 inline constexpr char file_magic[8] = {'P', 'Y', 'A', 'G', 'E', 'N', 'T', '\n'};
-inline constexpr std::uint32_t file_version = 1;
+inline constexpr std::uint32_t file_version = 2;
+inline constexpr std::uint32_t oldest_file_version = 1;  ///< that is read
 inline constexpr std::uint32_t block_size = 16 * 1024;
 inline constexpr std::uint32_t block_magic = 0x4b'42'41'50;  // "PABK"
 
 /// Kinds of records. A number once given is never given again.
-enum class RecordKind : std::uint8_t { process = 1, thread = 2, thread_name = 3, thread_cpu = 4, code = 5, sample = 6 };
+enum class RecordKind : std::uint8_t {
+  process = 1,
+  thread = 2,
+  thread_name = 3,
+  thread_cpu = 4,
+  code = 5,
+  sample = 6,
+  module = 7,
+};
 
 /// Indices into FileHeader::counters; see recording::Counters for what they count.
 enum class Counter : std::uint8_t {
@@ -56,8 +71,13 @@ enum class Counter : std::uint8_t {
   dropped_invalid,
   dropped_unreadable,
   unstopped_threads,
+  native_exact,
+  native_resumed,
+  native_scanned,
+  native_python_tail,
+  native_truncated,
 };
-inline constexpr std::uint32_t counter_count = 16;
+inline constexpr std::uint32_t counter_count = 32;
 
 /// Start of the file. `blocks` is the commit word of the file: blocks handed out, block 0 included.
 struct FileHeader {

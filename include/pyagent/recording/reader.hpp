@@ -32,6 +32,14 @@ class Reader {
   const ProcessRecord& process() const noexcept { return process_; }
   const std::vector<ThreadRecord>& threads() const noexcept { return threads_; }
   const Counters& counters() const noexcept { return counters_; }
+  /// In the order in which they stand in the file. Ids may be missing, and native frames may name such.
+  const std::vector<ModuleRecord>& modules() const noexcept { return modules_; }
+
+  /// Calls `take(const ModuleRecord&)` for each module.
+  template <class Take>
+  void for_each_module(Take&& take) const {
+    for (const ModuleRecord& module : modules_) take(module);
+  }
 
   /// Calls `take(const CodeRecord&)` for each code object.
   template <class Take>
@@ -54,6 +62,10 @@ class Reader {
       if (kind != RecordKind::sample) return true;
       if (!decode_sample(payload, state, sample)) return false;
       sample.frames.assign(state.stack.rbegin(), state.stack.rend());
+      if (state.has_native)
+        sample.native.assign(state.native.rbegin(), state.native.rend());
+      else
+        sample.native.clear();
       take(static_cast<const SampleRecord&>(sample));
       return true;
     });
@@ -66,6 +78,8 @@ class Reader {
     bool has_thread = false;
     std::chrono::nanoseconds time{};
     std::vector<FrameRecord> stack;  // root first, so that the shared part stays in place
+    std::vector<NativeFrameRecord> native;
+    bool has_native = false;  // the last sample had some
   };
   /// Threads by index, while `open` collects them. What is said of a thread may stand before its own record.
   struct ThreadList {
@@ -79,6 +93,7 @@ class Reader {
   };
   static constexpr std::size_t max_depth = 65'536;
   static constexpr std::size_t max_threads = std::size_t{1} << 20;
+  static constexpr std::size_t max_modules = std::size_t{1} << 20;
   static constexpr std::uint64_t max_time = (std::uint64_t{1} << 62) - 1;  // 146 years: two of them still add up
 
   // Calls take(kind, payload, state) for each record up to the damage; take gives false for a payload that can't be
@@ -90,7 +105,9 @@ class Reader {
   static bool take_time(ByteCursor& payload, std::chrono::nanoseconds& time);
   static bool decode_thread(ByteCursor payload, BlockState& state);
   static bool decode_code(ByteCursor payload, CodeRecord& code);
+  static bool decode_module(ByteCursor payload, ModuleRecord& module);
   static bool decode_sample(ByteCursor payload, BlockState& state, SampleRecord& sample);
+  static bool decode_native(ByteCursor& payload, BlockState& state);
   bool decode_process(ByteCursor payload);
   bool check_record(RecordKind kind, ByteCursor payload, BlockState& state, ThreadList& threads);
 
@@ -99,6 +116,7 @@ class Reader {
   Error damage_{};
   ProcessRecord process_;
   std::vector<ThreadRecord> threads_;
+  std::vector<ModuleRecord> modules_;
   Counters counters_;
 };
 
@@ -107,7 +125,8 @@ inline Result<Reader> Reader::open(std::span<const std::byte> bytes) {
   const auto header = cursor.take<FileHeader>();
   if (!cursor.ok()) return Error{Errc::truncated};
   if (std::memcmp(header.magic, file_magic, sizeof file_magic) != 0) return Error{Errc::damaged};
-  if (header.version != file_version || header.block_size != block_size) return Error{Errc::unsupported_version};
+  if (header.version < oldest_file_version || header.version > file_version || header.block_size != block_size)
+    return Error{Errc::unsupported_version};
   Reader reader;
   reader.bytes_ = bytes;
   reader.blocks_ = header.blocks;
@@ -190,6 +209,12 @@ inline bool Reader::check_record(RecordKind kind, ByteCursor payload, BlockState
       CodeRecord code;
       return decode_code(payload, code);
     }
+    case RecordKind::module: {
+      ModuleRecord module;
+      if (!decode_module(payload, module) || modules_.size() == max_modules) return false;
+      modules_.push_back(std::move(module));
+      return true;
+    }
     case RecordKind::sample: {
       SampleRecord sample;
       return decode_sample(payload, state, sample);
@@ -259,6 +284,7 @@ inline bool Reader::decode_thread(ByteCursor payload, BlockState& state) {
   if (!take_time(payload, state.time)) return false;
   state.has_thread = true;
   state.stack.clear();
+  state.native.clear();
   return true;
 }
 
@@ -275,7 +301,19 @@ inline bool Reader::decode_code(ByteCursor payload, CodeRecord& code) {
   return payload.ok() && format <= static_cast<std::uint8_t>(cpython::LineTable::locations);
 }
 
-/// Everything but the frames: they are `state.stack` from its end.
+inline bool Reader::decode_module(ByteCursor payload, ModuleRecord& module) {
+  const auto id = payload.take_uleb128();
+  module.id = static_cast<ModuleId>(id);
+  module.range.begin = {payload.take_uleb128()};
+  module.range.end = {payload.take_uleb128()};
+  module.bias = payload.take_uleb128();
+  module.is_interpreter = payload.take<std::uint8_t>() != 0;
+  module.path = take_text(payload);
+  module.build_id = take_text(payload);
+  return payload.ok() && id != 0 && id == module.id && module.range.begin <= module.range.end;
+}
+
+/// Everything but the frames: they are `state.stack` and `state.native`, from their ends.
 inline bool Reader::decode_sample(ByteCursor payload, BlockState& state, SampleRecord& sample) {
   if (!state.has_thread) return false;
   sample.thread = state.thread.index;
@@ -298,7 +336,26 @@ inline bool Reader::decode_sample(ByteCursor payload, BlockState& state, SampleR
               .instruction = static_cast<std::int32_t>(payload.take_zigzag()),
               .is_entry = (code & 1) != 0};
   }
-  return payload.ok() && sample.elided_at <= state.stack.size();
+  if (!payload.ok() || sample.elided_at > state.stack.size()) return false;
+  state.has_native = !payload.at_end();
+  return !state.has_native || decode_native(payload, state);
+}
+
+inline bool Reader::decode_native(ByteCursor& payload, BlockState& state) {
+  const auto shared = payload.take_uleb128();
+  const auto fresh = payload.take_uleb128();
+  if (!payload.ok() || shared > state.native.size() || fresh > payload.remaining() || shared + fresh > max_depth)
+    return false;
+  state.native.resize(shared + fresh);
+  for (auto place = state.native.rbegin(); place != state.native.rend() - static_cast<std::ptrdiff_t>(shared);
+       ++place) {
+    const auto module = payload.take_uleb128();
+    if (module >> native_flag_bits > 0xffff'ffff) return false;
+    *place = {.module = static_cast<ModuleId>(module >> native_flag_bits),
+              .address = payload.take_uleb128(),
+              .flags = static_cast<std::uint8_t>(module & ((1u << native_flag_bits) - 1))};
+  }
+  return payload.ok();
 }
 
 }  // namespace pyagent::inline v0::recording

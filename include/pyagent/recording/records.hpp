@@ -7,7 +7,10 @@
 #include <string>    // string
 #include <vector>    // vector
 
+#include "pyagent/base/address.hpp"
 #include "pyagent/cpython/layout.hpp"
+#include "pyagent/recording/native_frame_record.hpp"
+#include "pyagent/recording/sample_flag.hpp"
 
 namespace pyagent::inline v0::recording {
 
@@ -32,16 +35,14 @@ struct FrameRecord {
   bool is_entry = false;
 };
 
-/// Remarks on one sample; bits may be combined.
-enum class SampleFlag : std::uint16_t {
-  holds_gil = 1,       ///< the thread held the GIL (free-threaded: was attached)
-  off_cpu = 2,         ///< the thread was not running; the weight is a duration of wall time
-  repaired = 4,        ///< a half-linked chain was completed by proof
-  suspect = 8,         ///< the stack failed validation and could not be repaired: it may lack frames
-  unreadable = 16,     ///< memory of the chain could not be read; frames end early
-  elided = 32,         ///< the middle of a deep stack was left out: see SampleRecord::elided
-  waits_for_gil = 64,  ///< the thread was blocked until it gets the GIL
-  collects = 128,      ///< the thread held the GIL and its interpreter was collecting garbage
+/// A mapped file that native frames lie in. One that is mapped again elsewhere is another module.
+struct ModuleRecord {
+  ModuleId id = 0;
+  std::string path{};           ///< as the process saw it when it was mapped
+  std::string build_id{};       ///< raw bytes; empty where it has none
+  AddressRange range{};         ///< where it was mapped
+  std::uint64_t bias = 0;       ///< address in the process less address in the file, modulo 2^64
+  bool is_interpreter = false;  ///< it holds the interpreter: libpython, or the program itself
 };
 
 /// One sample of one thread.
@@ -53,7 +54,8 @@ struct SampleRecord {
   std::uint16_t flags = 0;          ///< SampleFlag bits
   std::uint32_t elided = 0;         ///< frames left out, between frames[elided_at - 1] and frames[elided_at]
   std::uint32_t elided_at = 0;
-  std::vector<FrameRecord> frames;  ///< leaf first
+  std::vector<FrameRecord> frames;          ///< leaf first
+  std::vector<NativeFrameRecord> native{};  ///< leaf first; empty: not recorded
 
   bool has(SampleFlag flag) const noexcept { return (flags & static_cast<std::uint16_t>(flag)) != 0; }
 };
@@ -98,6 +100,12 @@ struct Counters {
   std::uint64_t dropped_invalid = 0;     ///< of the dropped: what was read is no whole chain of frames
   std::uint64_t dropped_unreadable = 0;  ///< of the dropped: memory could not be read
   std::uint64_t unstopped_threads = 0;   ///< threads that could not be stopped, and were read while they ran
+  // Of the samples with native frames, each counted once, as the worst that is true of it:
+  std::uint64_t native_exact = 0;
+  std::uint64_t native_resumed = 0;
+  std::uint64_t native_scanned = 0;
+  std::uint64_t native_python_tail = 0;
+  std::uint64_t native_truncated = 0;
 };
 
 /// The counters in the order of `Counter`, which is that of the file.
@@ -116,6 +124,11 @@ inline constexpr std::uint64_t Counters::*counter_fields[] = {
     &Counters::dropped_invalid,
     &Counters::dropped_unreadable,
     &Counters::unstopped_threads,
+    &Counters::native_exact,
+    &Counters::native_resumed,
+    &Counters::native_scanned,
+    &Counters::native_python_tail,
+    &Counters::native_truncated,
 };
 static_assert(sizeof(Counters) == std::size(counter_fields) * sizeof(std::uint64_t));
 

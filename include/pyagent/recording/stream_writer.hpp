@@ -7,9 +7,11 @@
 #include <cstring>    // memcpy
 #include <span>       // span
 
+#include "pyagent/base/address.hpp"
 #include "pyagent/base/result.hpp"
 #include "pyagent/recording/encoder.hpp"
 #include "pyagent/recording/file_format.hpp"
+#include "pyagent/recording/native_frame_record.hpp"
 #include "pyagent/recording/spool.hpp"
 
 namespace pyagent::inline v0::recording {
@@ -47,15 +49,31 @@ struct CodeHead {
   std::uint8_t line_format = 0;
 };
 
+/// What a module record holds besides its texts.
+struct ModuleHead {
+  ModuleId id = 0;
+  AddressRange range{};
+  std::uint64_t bias = 0;
+  bool is_interpreter = false;
+};
+
 /// The writer of one stream. Each call appends one whole record or, when the spool gives no room, none.
-/// One thread at a time may use it. `previous` is storage for the stack that samples are coded against, leaf first.
+/// One thread at a time may use it. `previous` and `previous_native` are storage for the stacks that samples are coded
+/// against, leaf first; deeper ones than they hold are refused.
 class StreamWriter {
  public:
   StreamWriter() = default;
-  StreamWriter(Spool& spool, std::uint32_t stream, std::span<CodedFrame> previous) noexcept
-      : spool_(&spool), stream_(stream), previous_(previous) {}
+  StreamWriter(Spool& spool, std::uint32_t stream, std::span<CodedFrame> previous,
+               std::span<NativeFrameRecord> previous_native = {}) noexcept
+      : spool_(&spool), stream_(stream), previous_(previous), previous_native_(previous_native) {}
 
   bool is_bound() const noexcept { return spool_ != nullptr; }
+
+  /// Storage for native stacks, where it is not known from the start that there are any.
+  void keep_native(std::span<NativeFrameRecord> previous_native) noexcept {
+    previous_native_ = previous_native;
+    previous_native_size_ = 0;
+  }
 
   /// Turns to another thread; its record is written with its next sample.
   void begin_thread(const ThreadHead& thread) noexcept {
@@ -63,14 +81,33 @@ class StreamWriter {
     needs_thread_ = true;
   }
 
-  Errc write_sample(const SampleHead& head, std::span<const CodedFrame> stack) noexcept {
-    if (stack.size() > previous_.size()) return Errc::too_large;
-    const std::uint32_t worst = 80 + 10 * static_cast<std::uint32_t>(stack.size());
+  Errc write_sample(const SampleHead& head, std::span<const CodedFrame> stack,
+                    std::span<const NativeFrameRecord> native = {}) noexcept {
+    if (stack.size() > previous_.size() || native.size() > previous_native_.size()) return Errc::too_large;
+    const std::size_t worst = 100 + 10 * stack.size() + 16 * native.size();
     // A stack rarely changes as a whole, so first try to put what is new into the room there is.
-    if (block_.header != nullptr && !needs_thread_ && write_sample_here(head, stack)) return Errc::ok;
+    if (block_.header != nullptr && !needs_thread_ && write_sample_here(head, stack, native)) return Errc::ok;
     if (const Errc failed = ensure_room(worst); failed != Errc::ok) return failed;
     if (needs_thread_) write_thread(head.time);
-    return write_sample_here(head, stack) ? Errc::ok : Errc::too_large;
+    return write_sample_here(head, stack, native) ? Errc::ok : Errc::too_large;
+  }
+
+  /// A module. Long paths are cut; a build-id that is too long for one is left out, since half of one names nothing.
+  Errc write_module(const ModuleHead& module, std::span<const char> path,
+                    std::span<const std::byte> build_id) noexcept {
+    constexpr std::size_t longest_path = 4096;
+    constexpr std::size_t longest_build_id = 256;
+    const auto shortened = path.first(std::min(path.size(), longest_path));
+    if (build_id.size() > longest_build_id) build_id = {};
+    return write(RecordKind::module, 64 + shortened.size() + build_id.size(), [&](Encoder& out) {
+      out.put_uleb(module.id);
+      out.put_uleb(module.range.begin.value);
+      out.put_uleb(module.range.end.value);
+      out.put_uleb(module.bias);
+      out.put_byte(module.is_interpreter);
+      out.put_text(shortened);
+      out.put_text(build_id);
+    });
   }
 
   Errc write_thread_name(std::uint32_t index, std::span<const char> name) noexcept {
@@ -167,13 +204,24 @@ class StreamWriter {
       out.put_uleb(time);
     });
     previous_size_ = 0;
+    previous_native_size_ = 0;
     previous_time_ = time;
   }
 
-  bool write_sample_here(const SampleHead& head, std::span<const CodedFrame> stack) noexcept {
+  /// How many of the root-most frames of both stacks are the same.
+  template <class F>
+  static std::size_t count_shared(std::span<const F> stack, std::span<const F> previous) noexcept {
     std::size_t shared = 0;
-    const std::size_t most = std::min<std::size_t>(stack.size(), previous_size_);
-    while (shared < most && stack[stack.size() - 1 - shared] == previous_[previous_size_ - 1 - shared]) ++shared;
+    const std::size_t most = std::min(stack.size(), previous.size());
+    while (shared < most && stack[stack.size() - 1 - shared] == previous[previous.size() - 1 - shared]) ++shared;
+    return shared;
+  }
+
+  bool write_sample_here(const SampleHead& head, std::span<const CodedFrame> stack,
+                         std::span<const NativeFrameRecord> native) noexcept {
+    const std::size_t shared = count_shared<CodedFrame>(stack, previous_.first(previous_size_));
+    const std::size_t shared_native =
+        count_shared<NativeFrameRecord>(native, previous_native_.first(previous_native_size_));
     const auto fresh = stack.first(stack.size() - shared);
     const bool written = append(RecordKind::sample, [&](Encoder& out) {
       out.put_uleb(head.flags);
@@ -188,8 +236,19 @@ class StreamWriter {
         out.put_uleb(frame.code);
         out.put_sleb(frame.instruction);
       }
+      if (native.empty()) return;
+      out.put_uleb(shared_native);
+      out.put_uleb(native.size() - shared_native);
+      for (const NativeFrameRecord& frame : native.first(native.size() - shared_native)) {
+        out.put_uleb(std::uint64_t{frame.module} << native_flag_bits | (frame.flags & ((1u << native_flag_bits) - 1)));
+        out.put_uleb(frame.address);
+      }
     });
     if (!written) return false;
+    if (!native.empty()) {
+      std::copy(native.begin(), native.end(), previous_native_.begin());
+      previous_native_size_ = static_cast<std::uint32_t>(native.size());
+    }
     std::copy(stack.begin(), stack.end(), previous_.begin());
     previous_size_ = static_cast<std::uint32_t>(stack.size());
     previous_time_ = std::max(head.time, previous_time_);
@@ -203,7 +262,9 @@ class StreamWriter {
   ThreadHead thread_{};
   bool needs_thread_ = true;
   std::span<CodedFrame> previous_;
+  std::span<NativeFrameRecord> previous_native_;
   std::uint32_t previous_size_ = 0;
+  std::uint32_t previous_native_size_ = 0;
   std::uint64_t previous_time_ = 0;
 };
 

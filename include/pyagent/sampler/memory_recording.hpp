@@ -20,6 +20,7 @@ class MemoryRecording : public SampleSink {
   explicit MemoryRecording(recording::ProcessRecord process) : process_(std::move(process)) {}
 
   void add_code(const recording::CodeRecord& code) override { codes_.push_back(code); }
+  void add_module(const recording::ModuleRecord& module) override { modules_.push_back(module); }
   void add_thread(const recording::ThreadRecord& thread) override {
     if (threads_.size() <= thread.index) threads_.resize(thread.index + 1);
     threads_[thread.index] = thread;
@@ -30,6 +31,11 @@ class MemoryRecording : public SampleSink {
   const recording::ProcessRecord& process() const noexcept { return process_; }
   const std::vector<recording::ThreadRecord>& threads() const noexcept { return threads_; }
   const recording::Counters& counters() const noexcept { return counters_; }
+  const std::vector<recording::ModuleRecord>& modules() const noexcept { return modules_; }
+  template <class Take>
+  void for_each_module(Take&& take) const {
+    for (const recording::ModuleRecord& module : modules_) take(module);
+  }
   template <class Take>
   void for_each_code(Take&& take) const {
     for (const recording::CodeRecord& code : codes_) take(code);
@@ -42,6 +48,7 @@ class MemoryRecording : public SampleSink {
  private:
   recording::ProcessRecord process_;
   std::vector<recording::CodeRecord> codes_;
+  std::vector<recording::ModuleRecord> modules_;
   std::vector<recording::ThreadRecord> threads_;
   std::vector<recording::SampleRecord> samples_;
   std::vector<std::size_t> last_;  // of each thread, one more than the place of its last sample
@@ -59,6 +66,7 @@ inline void MemoryRecording::add_sample(const recording::SampleRecord& sample) {
   if (last != 0) {
     recording::SampleRecord& before = samples_[last - 1];
     if (before.flags == sample.flags && before.elided == sample.elided && before.elided_at == sample.elided_at &&
+        before.native == sample.native &&
         std::equal(before.frames.begin(), before.frames.end(), sample.frames.begin(), sample.frames.end(), is_same)) {
       before.time = sample.time;
       before.cpu += sample.cpu;

@@ -31,6 +31,7 @@ class RecordingSink : public SampleSink {
                                                        const Options& options);
 
   void add_code(const recording::CodeRecord& code) override;
+  void add_module(const recording::ModuleRecord& module) override;
   void add_thread(const recording::ThreadRecord& thread) override;
   void add_sample(const recording::SampleRecord& sample) override;
   void count(recording::Counter counter, std::uint64_t amount) override { spool_.count(counter, amount); }
@@ -47,6 +48,7 @@ class RecordingSink : public SampleSink {
   /// A thread's own part of the file; its samples are coded against each other.
   struct Stream {
     std::vector<recording::CodedFrame> previous = std::vector<recording::CodedFrame>(most_frames);
+    std::vector<recording::NativeFrameRecord> previous_native;  // from the first native stack on
     recording::StreamWriter writer;
     recording::ThreadIndex thread = 0;
     bool is_used = false;
@@ -93,6 +95,12 @@ inline void RecordingSink::add_code(const recording::CodeRecord& code) {
       }));
 }
 
+inline void RecordingSink::add_module(const recording::ModuleRecord& module) {
+  note(common_.write_module(
+      {.id = module.id, .range = module.range, .bias = module.bias, .is_interpreter = module.is_interpreter},
+      module.path, std::as_bytes(std::span{module.build_id})));
+}
+
 inline void RecordingSink::add_thread(const recording::ThreadRecord& thread) {
   if (threads_.size() <= thread.index) {
     threads_.resize(thread.index + 1);
@@ -135,7 +143,12 @@ inline void RecordingSink::add_sample(const recording::SampleRecord& sample) {
                                    .flags = sample.flags,
                                    .elided = sample.elided,
                                    .elided_at = sample.elided_at};
-  const Errc failed = stream_of(sample.thread).writer.write_sample(head, coded_);
+  Stream& stream = stream_of(sample.thread);
+  if (!sample.native.empty() && stream.previous_native.empty()) {
+    stream.previous_native.resize(most_frames);
+    stream.writer.keep_native(stream.previous_native);
+  }
+  const Errc failed = stream.writer.write_sample(head, coded_, sample.native);
   note(failed);
   if (failed != Errc::ok) return spool_.count(Counter::dropped);
   count_kept(sample, [&](Counter counter) { spool_.count(counter); });

@@ -27,6 +27,8 @@ class SampleSink {
 
   /// A code object, before the first sample that has its id in a frame. Ids begin at 1.
   virtual void add_code(const recording::CodeRecord& code) = 0;
+  /// A module, before the first sample that has its id in a native frame. Ids begin at 1.
+  virtual void add_module(const recording::ModuleRecord& module) { static_cast<void>(module); }
   /// A thread, before its first sample; again when its name is known or changed, and at its end with `cpu` and
   /// `sampled`. Indices are given in order from 0 and not used twice.
   virtual void add_thread(const recording::ThreadRecord& thread) = 0;
@@ -51,6 +53,7 @@ void count_kept(const recording::SampleRecord& sample, Count&& count) {
   if (sample.has(SampleFlag::repaired)) count(Counter::repaired);
   if (sample.has(SampleFlag::suspect)) count(Counter::suspect);
   if (sample.has(SampleFlag::unreadable)) count(Counter::unreadable);
+  if (!sample.native.empty()) count(recording::native_counter(sample.flags));
 }
 
 }  // namespace pyagent::inline v0::sampler

@@ -84,6 +84,26 @@ TEST_CASE("mark_entry marks the frame pushed last, wherever it lies", "[capture]
   CHECK(entries == Numbers{1, 7});
 }
 
+TEST_CASE("an anchor goes to the frame of its depth, if that is still held", "[capture]") {
+  std::vector<RawFrame> storage(6);
+  RawStack stack{storage, 2};
+  push(stack, 0, 10);
+  for (std::uint32_t depth = 0; depth < 10; ++depth) stack.set_anchor(depth, {1000 + depth});
+  stack.finish();
+  Numbers anchors;
+  for (const RawFrame& frame : stack.frames()) anchors.push_back(frame.anchor.value);
+  CHECK(anchors == Numbers{1000, 1001, 1002, 1003, 1008, 1009});
+}
+
+TEST_CASE("an entry frame's anchor comes with its mark", "[capture]") {
+  std::vector<RawFrame> storage(6);
+  RawStack stack{storage, 2};
+  push(stack, 0, 2);
+  stack.mark_entry({0x7000});
+  CHECK(!stack.frames()[0].anchor);
+  CHECK(stack.frames()[1].anchor == pyagent::Address{0x7000});
+}
+
 TEST_CASE("after a cut, mark_entry marks the last frame that is left", "[capture]") {
   std::array<RawFrame, 5> storage;
   RawStack stack{storage, 2};

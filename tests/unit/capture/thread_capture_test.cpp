@@ -36,6 +36,7 @@ struct Circumstances {
   Trust trust = Trust::own_thread;
   bool can_read_by_call = true;
   std::vector<RawFrame> called{};  ///< frames that the stack holds already
+  capture::Wanted wanted = capture::Wanted::python;
 };
 
 Captured capture_stack(FakeThread& thread, const Layout& layout, const Circumstances& circumstances = {}) {
@@ -47,7 +48,7 @@ Captured capture_stack(FakeThread& thread, const Layout& layout, const Circumsta
   const auto raw = thread.raw();
   const AddressRange stack_memory = circumstances.trust == Trust::own_thread ? thread.c_stack() : AddressRange{};
   capture::OwnProcess process{target, memory, circumstances.trust, stack_memory};
-  capture::ThreadCapture capture{target, process, raw};
+  capture::ThreadCapture capture{target, process, raw, circumstances.wanted};
   const Outcome outcome = capture.run({.general = circumstances.registers, .stack_pointer = stack_memory.begin}, stack);
   stack.finish();
   return {outcome, {stack.frames().begin(), stack.frames().end()}};
@@ -87,6 +88,81 @@ TEST_CASE("a whole stack is captured from the process's own memory, however that
         CHECK(text(found.frames) == whole);
       }
   }
+}
+
+TEST_CASE("each entry frame's anchor is its evaluation's own variable on the C stack", "[capture]") {
+  for (const Layout& layout : layouts) {
+    INFO(name_of(layout));
+    FakeThread thread{layout};
+    thread.push_frame("a").push_frame("b").push_generator("c").from_c().push_frame("d").push_frame("e").from_c().push_frame("f");
+    const auto found = capture_stack(thread, layout, {.wanted = capture::Wanted::anchors});
+    CHECK(found.outcome == Outcome::whole);
+    std::vector<Address> anchors;
+    std::size_t entries = 0;
+    for (const RawFrame& frame : found.frames) {
+      entries += frame.is_entry;
+      CHECK((frame.is_entry || !frame.anchor));
+      if (frame.anchor) anchors.push_back(frame.anchor);
+    }
+    CHECK(anchors.size() == (layout.version < cpython::Version{3, 10} ? 0 : entries));
+    for (std::size_t i = 0; i < anchors.size(); ++i) {
+      CHECK(thread.c_stack().contains(anchors[i], 16));
+      if (i > 0) CHECK(anchors[i] < anchors[i - 1]);  // the fake's C stack grows upwards
+    }
+    if (anchors.empty()) continue;
+    const bool is_shim = layout.entry_mark == cpython::EntryMark::shim;
+    CHECK(anchors[anchors.size() - 2] == (is_shim ? thread.shim_below("e") : thread.cframe_of("e")));
+    CHECK(anchors.back() == (is_shim ? thread.shim_below("f") : thread.cframe_of("f")));
+  }
+}
+
+TEST_CASE("anchors of 3.10 are read only where they are wanted", "[capture]") {
+  FakeThread thread{cpython::layout_v3_10};
+  thread.push_frame("a").push_frame("b");
+  for (const RawFrame& frame : capture_stack(thread, cpython::layout_v3_10).frames) CHECK(!frame.anchor);
+}
+
+TEST_CASE("a caller of 3.11 that was found in a register has the anchors of its own evaluation", "[capture]") {
+  const Layout layout = cpython::layout_v3_11;
+  FakeThread thread{layout};
+  thread.push_frame("returning").push_frame("caller").push_frame("main").from_c().push_frame("root");
+  const auto rest = without_first(thread.chain());
+  thread.set_current({0xdead0000});
+  const auto found = capture_stack(
+      thread, layout, {.registers = {register_of(thread.frame("caller"))}, .wanted = capture::Wanted::anchors});
+  CHECK(found.outcome == Outcome::repaired);
+  REQUIRE(text(found.frames) == text(rest));
+  CHECK(found.frames[1].anchor == thread.cframe_of("main"));
+  CHECK(found.frames[2].anchor == thread.cframe_of("root"));
+}
+
+TEST_CASE("a frame of 3.11 in a register that is about to be entered is no caller", "[capture]") {
+  // Seen in 3.11.7 on a busy machine: the frame of an awaitable's __await__, not linked yet, stood where its caller's had
+  // been made, and so led to its caller's caller.
+  const Layout layout = cpython::layout_v3_11;
+  FakeThread thread{layout};
+  thread.push_frame("entering").from_c().push_generator("caller").push_generator("caller's caller").push_frame("root");
+  thread.write(thread.frame("entering") + layout.frame.is_entry, std::uint8_t{0});
+  thread.link("entering", "caller's caller");
+  const auto rest = without_first(thread.chain());
+  thread.set_current({0xdead0000});
+  const std::vector<long long> registers{register_of(thread.frame("entering"))};
+  CHECK(text(capture_stack(thread, layout, {.registers = registers}).frames) == text(rest));
+  thread.write(thread.innermost_cframe() + layout.cframe.previous, std::uint64_t{0xdead0000});
+  CHECK(capture_stack(thread, layout, {.registers = registers}).outcome == Outcome::suspect);
+}
+
+TEST_CASE("a generator of 3.11 that was never resumed gives way to the caller of the evaluation that shows it", "[capture]") {
+  const Layout layout = cpython::layout_v3_11;
+  FakeThread thread{layout};
+  thread.push_generator("new").from_c().push_frame("caller").push_frame("root");
+  const auto rest = without_first(thread.chain());
+  // It is not marked yet, and links to where it was made, which is still on the stack.
+  thread.write(thread.frame("new") + layout.frame.is_entry, std::uint8_t{0});
+  thread.link("new", "root");
+  const auto found = capture_stack(thread, layout, {.wanted = capture::Wanted::anchors});
+  CHECK(found.outcome == Outcome::repaired);
+  CHECK(text(found.frames) == text(rest));
 }
 
 TEST_CASE("a thread without Python frames is whole and empty", "[capture]") {

@@ -33,8 +33,10 @@ struct Collector {
   }
   void enter_chunk(AddressRange chunk, Address) noexcept { chunks.push_back(chunk); }
   void push(const RawFrame& frame) noexcept { frames.push_back(frame); }
-  void mark_entry() noexcept {
-    if (!frames.empty()) frames.back().is_entry = true;
+  void mark_entry(Address anchor) noexcept {
+    if (frames.empty()) return;
+    frames.back().is_entry = true;
+    frames.back().anchor = anchor;
   }
 };
 
@@ -59,7 +61,7 @@ std::string text(const std::vector<RawFrame>& frames) {
   std::string all;
   for (const RawFrame& frame : frames)
     all += std::to_string(frame.frame.value) + ' ' + std::to_string(frame.code.value) + ' ' + std::to_string(frame.instruction) +
-           (frame.is_entry ? " entry\n" : "\n");
+           (frame.is_entry ? " entry " + std::to_string(frame.anchor.value) + '\n' : "\n");
   return all;
 }
 
@@ -160,6 +162,23 @@ TEST_CASE("a generator between two frames of the data stack leaves no gap there"
     const auto found = walk(layout, thread);
     CHECK(found.walk.is_whole());
     CHECK(text(found.frames) == text(thread.chain()));
+  }
+}
+
+TEST_CASE("a generator of 3.11 that does not say that C called it is none that runs", "[cpython]") {
+  // Seen in 3.11.7 on a busy machine: an evaluation that has not stored its frame yet shows a generator that is about to
+  // be resumed for the first time, whose link leads to where it was made.
+  for (const Layout& layout : data_stack_layouts()) {
+    INFO(name_of(layout));
+    FakeThread thread{layout};
+    thread.push_generator("new").not_entered().push_frame("maker").push_frame("root");
+    const auto found = walk(layout, thread);
+    if (layout.entry_mark == EntryMark::is_entry) {
+      CHECK(found.walk.stop == Stop::misplaced);
+      CHECK(found.walk.depth == 0);
+    } else {
+      CHECK(found.walk.is_whole());
+    }
   }
 }
 
@@ -276,7 +295,8 @@ TEST_CASE("a chain that ends before the thread's base has a loose end", "[cpytho
     FakeThread thread{layout};
     thread.push_generator("yielding").push_frame("caller").push_frame("root").unlink("yielding");
     const auto found = walk(layout, thread);
-    CHECK(found.walk.stop == Stop::loose_end);
+    // In 3.11 a generator is called from C, and there the list of evaluations disagrees first.
+    CHECK(found.walk.stop == (layout.entry_mark == EntryMark::is_entry ? Stop::wrong_eval : Stop::loose_end));
     CHECK(found.walk.depth == 1);
 
     FakeThread middle{layout};
@@ -308,7 +328,7 @@ TEST_CASE("a chain that links back to itself is left", "[cpython]") {
 
     FakeThread itself{layout};
     itself.push_generator("leaf").push_generator("root").link("leaf", "leaf");
-    CHECK(walk(layout, itself).walk.stop == Stop::cycle);
+    CHECK(walk(layout, itself).walk.stop == (layout.entry_mark == EntryMark::is_entry ? Stop::wrong_eval : Stop::cycle));
     CHECK(walk(layout, itself).walk.depth == 1);
 
     FakeThread stacked{layout};
@@ -549,7 +569,6 @@ TEST_CASE("a walk whose n-th read fails keeps the frames before it", "[cpython]"
     FakeThread thread{layout};
     thread.push_frame("leaf").push_generator("generator").from_c().push_frame("caller").first_in_chunk().push_frame("root");
     const auto memory = thread.memory();
-    const std::string whole = text(thread.chain());
     const auto reads = refuse_each_read(memory, [&](const auto& failing) {
       const auto found = walk_in(failing, layout, thread);
       CHECK(found.walk.is_whole() == !failing.has_failed());
@@ -559,6 +578,7 @@ TEST_CASE("a walk whose n-th read fails keeps the frames before it", "[cpython]"
       for (std::size_t i = 0; i < same.size(); ++i) {
         CHECK(found.frames[i].frame == same[i].frame);
         CHECK(found.frames[i].code == same[i].code);
+        if (found.frames[i].anchor) CHECK(found.frames[i].anchor == same[i].anchor);
       }
     });
     CHECK(reads >= 8);

@@ -72,6 +72,26 @@ class HandMade {
       }
     });
   }
+  // A sample without Python frames that states these numbers of native ones, followed by `follow` of them.
+  HandMade& native(std::uint64_t shared, std::uint64_t fresh, std::uint64_t follow, std::uint64_t module = 3 * 32) {
+    return record(RecordKind::sample, [&](Encoder& out) {
+      for (int i = 0; i < 8; ++i) out.put_uleb(0);
+      out.put_uleb(shared);
+      out.put_uleb(fresh);
+      for (std::uint64_t i = 0; i < follow; ++i) {
+        out.put_uleb(module);
+        out.put_uleb(0x1000 + i);
+      }
+    });
+  }
+  HandMade& module(std::uint64_t id, std::uint64_t begin, std::uint64_t end) {
+    return record(RecordKind::module, [&](Encoder& out) {
+      for (const std::uint64_t number : {id, begin, end, std::uint64_t{0}}) out.put_uleb(number);
+      out.put_byte(0);
+      out.put_uleb(0);
+      out.put_uleb(0);
+    });
+  }
   template <class Edit>
   HandMade& edit_header(Edit edit) {
     FileHeader header = get<FileHeader>(0);
@@ -114,9 +134,11 @@ std::size_t sample_count(const Reader& reader) {
 // Takes everything out of a recording; what it gives is only there so that nothing is optimised away.
 std::uint64_t read_everything(const Reader& reader) {
   std::uint64_t sum = reader.process().command.size() + reader.threads().size();
+  reader.for_each_module([&](const recording::ModuleRecord& module) { sum += module.path.size() + module.build_id.size(); });
   reader.for_each_code([&](const recording::CodeRecord& code) { sum += code.name.size() + code.lines.size(); });
   reader.for_each_sample([&](const recording::SampleRecord& sample) {
     for (const auto& frame : sample.frames) sum += frame.code;
+    for (const auto& frame : sample.native) sum += frame.address + frame.flags;
     sum += static_cast<std::uint64_t>(sample.time.count());
   });
   return sum;
@@ -141,13 +163,16 @@ Small small_recording() {
   };
   RecordingFile::write_process(writers[0], 7, std::string_view{"a\0b\0", 4});
   RecordingFile::write_code(writers[0], 1, "f");
+  writers[0].write_module({.id = 1, .range = {{0x1000}, {0x3000}}, .bias = 0x1000, .is_interpreter = true},
+                          pyagent::test::chars("/a"), Bytes(3, std::byte{9}));
   for (std::uint32_t i = 0; i < 12; ++i) {
     auto& writer = writers[i / 6];
     if (i % 6 == 0) writer.begin_thread({.index = i, .tid = 1, .thread_id = 2, .is_main = i == 0});
     if (i == 2) writer.write_thread_name(0, pyagent::test::chars("name"));
     if (i == 3) writer.write_thread_cpu(0, 3, 2);
     const std::vector<CodedFrame> stack{{.code = i, .instruction = -1}, {.code = 2, .instruction = 300}, {.code = 4, .instruction = 4}};
-    writer.write_sample({.time = i * 1'000'000, .cpu = 7}, stack);
+    const std::vector<recording::NativeFrameRecord> native{{1, 0x2000 + i, 2}, {1, 0x2345, 0}, {0, 0x7f00'0000'0000, 5}};
+    writer.write_sample({.time = i * 1'000'000, .cpu = 7}, stack, native);
     small.sample_ends.push_back(end_of(1 + i / 6));
   }
   small.used = end_of(2);
@@ -163,7 +188,8 @@ TEST_CASE("what is no recording is refused by what it is", "[recording]") {
   CHECK(Reader::open(std::span{whole.bytes()}.first(sizeof(FileHeader) - 1)).error().code == Errc::truncated);
   CHECK(Reader::open(whole.bytes()));
   CHECK(Reader::open(HandMade{}.edit_header([](FileHeader& header) { header.magic[3] = 'X'; }).bytes()).error().code == Errc::damaged);
-  CHECK(Reader::open(HandMade{}.edit_header([](FileHeader& header) { header.version = 2; }).bytes()).error().code == Errc::unsupported_version);
+  CHECK(Reader::open(HandMade{}.edit_header([](FileHeader& header) { header.version = 3; }).bytes()).error().code == Errc::unsupported_version);
+  CHECK(Reader::open(HandMade{}.edit_header([](FileHeader& header) { header.version = 0; }).bytes()).error().code == Errc::unsupported_version);
   CHECK(Reader::open(HandMade{}.edit_header([](FileHeader& header) { header.block_size = 4096; }).bytes()).error().code ==
         Errc::unsupported_version);
 }
@@ -294,6 +320,81 @@ TEST_CASE("a sample that can't be is damage, and those before it stay", "[record
   CHECK(is_damage([](HandMade& made) { made.sample(max, 1, 4, 0); }));             // times that no clock shows
   CHECK(is_damage([](HandMade& made) { made.sample(1, max, 4, 0); }));
   CHECK(is_damage([](HandMade& made) { made.sample(std::uint64_t{1} << 62, 1, 4, 0); }));
+}
+
+TEST_CASE("native frames that can't be are damage, and samples before them stay", "[recording]") {
+  const auto is_damage = [](auto put) {
+    HandMade made;
+    made.block(40).thread(1).native(0, 4, 4);
+    const auto good = made.end_of_records();
+    put(made);
+    const auto reader = Reader::open(made.bytes());
+    REQUIRE(reader);
+    CHECK(sample_count(*reader) >= 1);
+    return reader->damage().code == Errc::damaged && reader->damage().where.value == good;
+  };
+  constexpr std::uint64_t max = ~std::uint64_t{0};
+  CHECK(!is_damage([](HandMade& made) { made.native(4, 0, 0); }));
+  CHECK(!is_damage([](HandMade& made) { made.native(3, 2, 2); }));
+  CHECK(is_damage([](HandMade& made) { made.native(5, 0, 0); }));             // shares more than there is
+  CHECK(is_damage([](HandMade& made) { made.native(max, max, 0); }));
+  CHECK(is_damage([](HandMade& made) { made.native(4, max - 1, 0); }));       // together few again
+  CHECK(is_damage([](HandMade& made) { made.native(0, 5, 4); }));             // promises more frames than follow
+  CHECK(is_damage([](HandMade& made) { made.native(0, 1'000'000, 4); }));
+  CHECK(is_damage([](HandMade& made) { made.native(4, 65'533, 65'533); }));   // deeper than any
+  CHECK(is_damage([](HandMade& made) { made.native(0, 1, 1, max); }));        // a module that has no such number
+  CHECK(!is_damage([](HandMade& made) { made.native(0, 1, 1, 0xffff'ffff * std::uint64_t{32}); }));
+  // of another thread's stack there is nothing to share
+  CHECK(!is_damage([](HandMade& made) { made.native(0, 0, 0); }));
+  HandMade other;
+  other.block().thread(1).native(0, 4, 4).thread(2).native(4, 0, 0);
+  CHECK(Reader::open(other.bytes())->damage().code == Errc::damaged);
+}
+
+TEST_CASE("a module that can't be is damage", "[recording]") {
+  const auto damage_of = [](std::uint64_t id, std::uint64_t begin, std::uint64_t end) {
+    HandMade made;
+    made.block().module(1, 2, 3).module(id, begin, end);
+    const auto reader = Reader::open(made.bytes());
+    REQUIRE(reader);
+    CHECK(reader->modules().at(0).id == 1);
+    return reader->damage().code;
+  };
+  CHECK(damage_of(2, 5, 9) == Errc::ok);
+  CHECK(damage_of(1, 5, 5) == Errc::ok);
+  CHECK(damage_of(0, 5, 9) == Errc::damaged);
+  CHECK(damage_of(std::uint64_t{1} << 32, 5, 9) == Errc::damaged);
+  CHECK(damage_of(2, 9, 5) == Errc::damaged);
+}
+
+TEST_CASE("a sample without native frames is one without, whatever came before, and leaves them to be shared",
+          "[recording]") {
+  HandMade made;
+  made.block().thread(1).native(0, 3, 3).sample(1, 1, 0, 2).native(2, 1, 1);
+  const auto reader = Reader::open(made.bytes());
+  REQUIRE(reader);
+  CHECK(reader->damage().code == Errc::ok);
+  std::vector<std::vector<std::uint64_t>> addresses;
+  reader->for_each_sample([&](const recording::SampleRecord& sample) {
+    addresses.emplace_back();
+    for (const auto& frame : sample.native) addresses.back().push_back(frame.address);
+  });
+  CHECK(addresses == std::vector<std::vector<std::uint64_t>>{{0x1000, 0x1001, 0x1002}, {}, {0x1000, 0x1001, 0x1002}});
+}
+
+TEST_CASE("a recording of version 1 is read, without native frames", "[recording]") {
+  HandMade made;
+  made.block().thread(1).sample(1, 1, 0, 2).edit_header([](FileHeader& header) {
+    header.version = 1;
+    header.counters[0] = 1;
+  });
+  const auto reader = Reader::open(made.bytes());
+  REQUIRE(reader);
+  CHECK(reader->damage().code == Errc::ok);
+  CHECK(reader->counters().samples == 1);
+  CHECK(reader->counters().native_exact == 0);
+  CHECK(reader->modules().empty());
+  CHECK(sample_count(*reader) == 1);
 }
 
 TEST_CASE("times never add up beyond what fits", "[recording]") {

@@ -2,6 +2,7 @@
 #include "pyagent/recording/stream_writer.hpp"
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -13,6 +14,8 @@
 using namespace pyagent;
 using recording::CodedFrame;
 using recording::CodeRecord;
+using recording::NativeFlag;
+using recording::NativeFrameRecord;
 using recording::Reader;
 using recording::SampleRecord;
 using recording::StreamWriter;
@@ -31,6 +34,15 @@ std::vector<CodedFrame> coded(const SampleRecord& sample) {
   std::vector<CodedFrame> frames;
   for (const auto& frame : sample.frames) frames.push_back({.code = frame.code * 2 + frame.is_entry, .instruction = frame.instruction});
   return frames;
+}
+
+// Native frames leaf first: `depth` of them, the `fresh` leaf-most made by `seed`, the others the same for every seed.
+std::vector<NativeFrameRecord> native_of(std::uint32_t depth, std::uint32_t fresh, std::uint32_t seed) {
+  std::vector<NativeFrameRecord> native;
+  for (std::uint32_t i = 0; i < depth; ++i)
+    native.push_back(i < fresh ? NativeFrameRecord{.module = seed % 70, .address = seed * 0x1000 + i, .flags = static_cast<std::uint8_t>(i % 32)}
+                               : NativeFrameRecord{.module = 2, .address = 0x12345678 + depth - i, .flags = 1});
+  return native;
 }
 
 // Frames leaf first: `depth` of them, the `fresh` leaf-most made by `seed`, the others the same for every seed.
@@ -168,6 +180,97 @@ TEST_CASE("stacks of every relation to the one before read back whole", "[record
   const auto samples = samples_of(open(bytes));
   REQUIRE(samples.size() == written.size());
   for (std::size_t i = 0; i < written.size(); ++i) CHECK(coded(samples[i]) == written[i]);
+}
+
+TEST_CASE("native stacks of every relation to the one before read back whole", "[recording]") {
+  RecordingFile file;
+  auto writer = file.stream(0);
+  writer.begin_thread({});
+  std::vector<std::vector<NativeFrameRecord>> written;
+  for (const std::uint32_t depth : {0u, 5u, 5u, 3u, 9u, 0u, 1u, 4096u, 4096u, 2u})
+    for (const std::uint32_t fresh : {0u, 1u, depth}) written.push_back(native_of(depth, fresh, depth + fresh));
+  for (const auto& native : written) REQUIRE(writer.write_sample({}, stack_of(3, 1, 1), native) == Errc::ok);
+  const auto bytes = file.trimmed();
+  const auto samples = samples_of(open(bytes));
+  REQUIRE(samples.size() == written.size());
+  for (std::size_t i = 0; i < written.size(); ++i) {
+    CHECK(samples[i].native == written[i]);
+    CHECK(coded(samples[i]) == stack_of(3, 1, 1));
+  }
+}
+
+TEST_CASE("the widest numbers fit, and two of the deepest stacks fill blocks of their own", "[recording]") {
+  RecordingFile file;
+  auto writer = file.stream(0);
+  constexpr std::uint64_t most = (std::uint64_t{1} << 60);
+  writer.begin_thread({.index = ~0u, .tid = -1, .thread_id = ~std::uint64_t{0}, .is_main = true});
+  const std::vector<CodedFrame> stack(4096, {.code = ~0u, .instruction = std::numeric_limits<std::int32_t>::min()});
+  std::vector<NativeFrameRecord> native(4096, {.module = ~0u, .address = ~std::uint64_t{0}, .flags = 31});
+  for (int i = 0; i < 2; ++i) {
+    native[4095].address -= 1;  // nothing is shared
+    REQUIRE(writer.write_sample({.time = most, .cpu = most, .wall = most, .flags = ~0u, .elided = ~0u, .elided_at = 4096}, stack, native) == Errc::ok);
+  }
+  const auto bytes = file.trimmed();
+  CHECK(bytes.size() > 100'000);
+  const auto samples = samples_of(open(bytes));
+  REQUIRE(samples.size() == 2);
+  CHECK(coded(samples[1]) == stack);
+  CHECK(samples[1].native == native);
+}
+
+TEST_CASE("native stacks need storage, which may come later", "[recording]") {
+  RecordingFile file;
+  std::vector<CodedFrame> previous(16);
+  StreamWriter writer{file.spool(), 0, previous};
+  writer.begin_thread({});
+  CHECK(writer.write_sample({.time = 1}, stack_of(3, 1, 1), native_of(3, 1, 1)) == Errc::too_large);
+  std::vector<NativeFrameRecord> previous_native(3);
+  writer.keep_native(previous_native);
+  CHECK(writer.write_sample({.time = 2}, stack_of(3, 1, 1), native_of(3, 1, 1)) == Errc::ok);
+  CHECK(writer.write_sample({.time = 3}, stack_of(3, 1, 1), native_of(4, 1, 1)) == Errc::too_large);
+  writer.keep_native(previous_native);
+  CHECK(writer.write_sample({.time = 4}, stack_of(3, 1, 1), native_of(3, 0, 1)) == Errc::ok);
+  const auto bytes = file.trimmed();
+  const auto samples = samples_of(open(bytes));
+  REQUIRE(samples.size() == 2);
+  CHECK(samples[0].native == native_of(3, 1, 1));
+  CHECK(samples[1].native == native_of(3, 0, 1));
+}
+
+TEST_CASE("modules read back as they were written", "[recording]") {
+  RecordingFile file;
+  auto writer = file.stream(0);
+  const std::string build_id{"\x01\x00\xff", 3};
+  REQUIRE(writer.write_module({.id = 7, .range = {{0x7f00'0000'1000}, {0x7f00'0000'9000}}, .bias = ~std::uint64_t{0} - 5, .is_interpreter = true},
+                              chars("/usr/lib/libpythön3.so"), std::as_bytes(chars(build_id))) == Errc::ok);
+  REQUIRE(writer.write_module({.id = ~0u}, chars(std::string(10'000, 'p')), std::vector<std::byte>(257)) == Errc::ok);
+  const auto bytes = file.trimmed();
+  const Reader reader = open(bytes);
+  REQUIRE(reader.modules().size() == 2);
+  const auto& module = reader.modules()[0];
+  CHECK(module.id == 7);
+  CHECK(module.path == "/usr/lib/libpythön3.so");
+  CHECK(module.build_id == build_id);
+  CHECK(module.range.begin.value == 0x7f00'0000'1000);
+  CHECK(module.range.end.value == 0x7f00'0000'9000);
+  CHECK(module.bias == ~std::uint64_t{0} - 5);
+  CHECK(module.is_interpreter);
+  CHECK(reader.modules()[1].path == std::string(4096, 'p'));
+  CHECK(reader.modules()[1].build_id.empty());
+  CHECK(!reader.modules()[1].is_interpreter);
+}
+
+TEST_CASE("a native frame says what it is", "[recording]") {
+  const NativeFrameRecord leaf{.module = 1, .address = 0x1000, .flags = recording::native_flags(false, true, 0)};
+  CHECK(leaf.has(NativeFlag::exact));
+  CHECK(!leaf.has(NativeFlag::eval));
+  CHECK(leaf.lookup_address() == 0x1000);
+  const NativeFrameRecord caller{.module = 1, .address = 0x1000, .flags = recording::native_flags(true, false, 4)};
+  CHECK(caller.has(NativeFlag::eval));
+  CHECK(caller.lookup_address() == 0xfff);
+  CHECK(caller.found_by() == 4);
+  for (int found_by = 0; found_by < 8; ++found_by)
+    CHECK(recording::native_flags(true, true, static_cast<std::uint8_t>(found_by)) >> recording::native_flag_bits == 0);
 }
 
 TEST_CASE("threads that take turns in one stream keep their stacks apart", "[recording]") {

@@ -57,6 +57,33 @@ TEST_CASE("equal neighbours of a thread are kept once, with the weight of both",
   CHECK(recording.counters().samples == 5);
 }
 
+TEST_CASE("native frames and their modules are kept, and counted once by the worst that is true", "[sampler]") {
+  MemoryRecording recording{{}};
+  recording.add_module({.id = 3, .path = "/lib/libc.so.6"});
+  const auto add = [&](std::uint16_t flags) {
+    SampleRecord one = sample(0, 10ms);
+    one.native = {{3, 0x1000, 2}, {3, 0x2000, 1}};
+    one.flags = flags;
+    recording.add_sample(one);
+  };
+  add(0);
+  add(bit(SampleFlag::native_resumed));
+  add(bit(SampleFlag::native_resumed) | bit(SampleFlag::native_scanned));
+  add(bit(SampleFlag::native_scanned) | bit(SampleFlag::python_tail));
+  add(bit(SampleFlag::python_tail) | bit(SampleFlag::native_truncated));
+  recording.add_sample(sample(0, 20ms));  // without any
+  REQUIRE(recording.modules().size() == 1);
+  CHECK(recording.modules()[0].path == "/lib/libc.so.6");
+  CHECK(samples_of(recording)[0].native.size() == 2);
+  const Counters& counters = recording.counters();
+  CHECK(counters.samples == 6);
+  CHECK(counters.native_exact == 1);
+  CHECK(counters.native_resumed == 1);
+  CHECK(counters.native_scanned == 1);
+  CHECK(counters.native_python_tail == 1);
+  CHECK(counters.native_truncated == 1);
+}
+
 TEST_CASE("samples that differ in anything are kept apart", "[sampler]") {
   const auto differs = [](auto change) {
     MemoryRecording recording{{}};
@@ -75,6 +102,7 @@ TEST_CASE("samples that differ in anything are kept apart", "[sampler]") {
   CHECK(differs([](SampleRecord& one) { one.frames.clear(); }));
   CHECK(differs([](SampleRecord& one) { one.flags = bit(SampleFlag::holds_gil); }));
   CHECK(differs([](SampleRecord& one) { one.elided = 3; }));
+  CHECK(differs([](SampleRecord& one) { one.native = {{1, 0x1000, 0}}; }));
 }
 
 TEST_CASE("what was left out of a stack tells samples apart by its place too", "[sampler]") {

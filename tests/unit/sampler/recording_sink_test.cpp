@@ -88,6 +88,36 @@ std::vector<SampleRecord> samples_of(const Reader& reader) {
 
 }  // namespace
 
+TEST_CASE("native frames and modules reach the file, from the first on that has any", "[sampler]") {
+  Recorded recorded;
+  recorded.sink->add_module({.id = 2,
+                             .path = "/usr/lib/libc.so.6",
+                             .build_id = "\x12\x34",
+                             .range = {{0x7000}, {0x9000}},
+                             .bias = 0x7000,
+                             .is_interpreter = false});
+  recorded.add_thread(0, "MainThread");
+  recorded.add_sample(0, 10ms, {{1, 4, true}});
+  SampleRecord sample;
+  sample.time = 20ms;
+  sample.flags = static_cast<std::uint16_t>(SampleFlag::native_resumed);
+  sample.frames = {{1, 4, true}};
+  sample.native = {{2, 0x1234, 2}, {0, 0x7f12'3456'7890, 4 << 2}, {2, 0x2345, 1}};
+  recorded.sink->add_sample(sample);
+  const Reader reader = recorded.finish();
+  REQUIRE(reader.modules().size() == 1);
+  CHECK(reader.modules()[0].path == "/usr/lib/libc.so.6");
+  CHECK(reader.modules()[0].build_id == "\x12\x34");
+  CHECK(reader.modules()[0].range.end == Address{0x9000});
+  const auto samples = samples_of(reader);
+  REQUIRE(samples.size() == 2);
+  CHECK(samples[0].native.empty());
+  CHECK(samples[1].native == sample.native);
+  CHECK(samples[1].has(SampleFlag::native_resumed));
+  CHECK(recorded.sink->counted(Counter::native_resumed) == 1);
+  CHECK(recorded.sink->counted(Counter::native_exact) == 0);
+}
+
 TEST_CASE("a recording says which process it is of and how it was sampled", "[sampler]") {
   sampler::Options options;
   options.interval = 7ms;

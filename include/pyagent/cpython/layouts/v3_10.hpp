@@ -18,6 +18,10 @@ inline constexpr Layout layout_v3_10 = [] {
   layout.interpreter.size = 113528;
 
   layout.thread.size = 280;
+  layout.thread.cframe = 48;
+  layout.thread.root_cframe = 264;
+
+  layout.cframe.previous = 8;
 
   layout.frame.size = 352;
   layout.frame.instruction = 96;

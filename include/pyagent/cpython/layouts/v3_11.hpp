@@ -38,6 +38,7 @@ inline constexpr Layout layout_v3_11 = [] {
   layout.thread.thread_id = 152;
   layout.thread.native_thread_id = 160;
   layout.thread.id = 240;
+  layout.thread.cframe = absent;
   layout.thread.root_cframe = 336;
   layout.thread.datastack_chunk = 296;
   layout.thread.datastack_top = 304;
