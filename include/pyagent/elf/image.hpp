@@ -38,6 +38,12 @@ struct Section {
   std::uint32_t link = 0;
 };
 
+/// The .eh_frame_hdr that the program headers name (PT_GNU_EH_FRAME): there even without section headers.
+struct EhFrameHeader {
+  std::uint64_t address = 0;  ///< before the load bias is added
+  std::span<const std::byte> bytes;
+};
+
 /// The parts of a 64-bit little-endian ELF file, by reference: the bytes must outlive it.
 class Image {
  public:
@@ -95,6 +101,8 @@ class Image {
 
   /// The GNU build-id; empty when there is none.
   std::span<const std::byte> build_id() const noexcept { return build_id_; }
+  /// Empty when there is none.
+  const EhFrameHeader& eh_frame_header() const noexcept { return eh_frame_header_; }
 
  private:
   explicit Image(std::span<const std::byte> file) noexcept : file_(file) {}
@@ -120,6 +128,8 @@ class Image {
       const auto entry = *take_value<Elf64_Phdr>(*table, i * sizeof(Elf64_Phdr));
       const std::uint64_t where = header_.e_phoff + i * sizeof(Elf64_Phdr);
       if (entry.p_type == PT_NOTE) read_notes(take_piece(file_, entry.p_offset, entry.p_filesz).value_or({}));
+      if (entry.p_type == PT_GNU_EH_FRAME)
+        eh_frame_header_ = {entry.p_vaddr, take_piece(file_, entry.p_offset, entry.p_filesz).value_or({})};
       if (entry.p_type == PT_DYNAMIC) dynamic_ = take_piece(file_, entry.p_offset, entry.p_filesz).value_or({});
       if (entry.p_type != PT_LOAD) continue;
       if (entry.p_filesz > entry.p_memsz || entry.p_vaddr + entry.p_memsz < entry.p_vaddr) return {Errc::damaged, Address{where}};
@@ -207,6 +217,7 @@ class Image {
   }
 
   std::span<const std::byte> file_, dynamic_, build_id_;
+  EhFrameHeader eh_frame_header_;
   Elf64_Ehdr header_{};
   std::vector<Segment> segments_;
   std::vector<Section> sections_;
