@@ -19,6 +19,7 @@ struct Symbol {
   std::uint64_t size = 0;
   std::uint8_t type = 0;       ///< STT_OBJECT, STT_FUNC, ...
   std::uint8_t binding = 0;    ///< STB_LOCAL, STB_GLOBAL, STB_WEAK
+  std::uint16_t section = 0;   ///< number of the section it lies in; SHN_ABS and the like
 };
 
 /// Hash of a name in DT_GNU_HASH. Source: binutils 2.25 elf.c, bfd_elf_gnu_hash
@@ -46,7 +47,7 @@ class SymbolTable {
     const auto name = take_string(names_, raw->st_name);
     if (name.empty()) return std::nullopt;
     return Symbol{name, raw->st_value, raw->st_size, static_cast<std::uint8_t>(ELF64_ST_TYPE(raw->st_info)),
-                  static_cast<std::uint8_t>(ELF64_ST_BIND(raw->st_info))};
+                  static_cast<std::uint8_t>(ELF64_ST_BIND(raw->st_info)), raw->st_shndx};
   }
 
   /// Calls `visit(const Symbol&)` for each symbol that is defined here.
