@@ -161,10 +161,15 @@
 #include "pyagent/symbol/short_filename.hpp"
 #include "pyagent/symbol/small_text.hpp"
 
+#include "pyagent/stack/merge_stacks.hpp"
+
 #include "pyagent/profile/build_profile.hpp"
+#include "pyagent/profile/native_places.hpp"
+#include "pyagent/profile/native_summary.hpp"
 #include "pyagent/profile/process_frames.hpp"
 #include "pyagent/profile/profile.hpp"
 #include "pyagent/profile/profile_facts.hpp"
+#include "pyagent/profile/sample_merger.hpp"
 #include "pyagent/profile/seconds.hpp"
 
 #include "pyagent/format/file_sink.hpp"

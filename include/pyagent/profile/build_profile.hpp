@@ -3,9 +3,10 @@
 
 #include <algorithm>      // is_sorted, max, min, stable_sort
 #include <chrono>         // nanoseconds
-#include <concepts>       // convertible_to
+#include <concepts>       // convertible_to, invocable
 #include <cstddef>        // size_t
 #include <cstdint>        // uint32_t
+#include <map>            // map
 #include <optional>       // optional
 #include <span>           // span
 #include <string>         // string, to_string
@@ -14,11 +15,16 @@
 #include <utility>        // move
 #include <vector>         // vector
 
+#include "pyagent/profile/native_places.hpp"
 #include "pyagent/profile/process_frames.hpp"
 #include "pyagent/profile/profile.hpp"
 #include "pyagent/profile/profile_facts.hpp"
+#include "pyagent/profile/sample_merger.hpp"
 #include "pyagent/recording/records.hpp"
+#include "pyagent/stack/merge_stacks.hpp"
 #include "pyagent/symbol/code_symbol.hpp"
+#include "pyagent/symbol/native_options.hpp"
+#include "pyagent/symbol/native_symbols.hpp"
 #include "pyagent/symbol/position.hpp"
 
 namespace pyagent::inline v0::profile {
@@ -32,6 +38,8 @@ struct ProfileOptions {
   bool processes = false;       ///< below that, frames `process PID:"COMMAND"` of the process and its ancestors
   bool gil = false;             ///< only samples whose thread held the GIL
   bool idle = false;            ///< wall time of threads that were not running counts too
+  bool native = true;           ///< native frames between the Python ones, where they were recorded
+  bool native_all = false;      ///< those of the interpreter and of the start of threads too
 };
 
 using symbol::Position;
@@ -40,6 +48,7 @@ using symbol::Position;
 template <class R>
 concept RecordingSource = requires(const R& recording) {
   recording.for_each_code([](const recording::CodeRecord&) {});
+  recording.for_each_module([](const recording::ModuleRecord&) {});
   recording.for_each_sample([](const recording::SampleRecord&) {});
   { *recording.threads().begin() } -> std::convertible_to<const recording::ThreadRecord&>;
   { recording.process() } -> std::convertible_to<recording::ProcessRecord>;
@@ -55,34 +64,39 @@ concept CodeSymbolizer = requires(S& symbolizer, const recording::CodeRecord& co
 };
 
 /// Builds frames and stacks of one profile from the frames of samples.
-template <CodeSymbolizer S>
+template <CodeSymbolizer S, NativeSymbolizer N>
 class StackBuilder {
  public:
-  StackBuilder(Profile& profile, S& symbolizer, const ProfileOptions& options)
-      : profile_(profile), symbolizer_(symbolizer), options_(options) {}
+  StackBuilder(Profile& profile, S& symbolizer, N& native_symbolizer, const ProfileOptions& options)
+      : profile_(profile),
+        symbolizer_(symbolizer),
+        options_(options),
+        merger_(profile, native_symbolizer,
+                {.is_everything = options.native_all,
+                 .full_filenames = options.full_filenames,
+                 .show_lines = options.show_lines && !options.function}) {}
 
   void add_code(const recording::CodeRecord& code) { codes_.insert_or_assign(code.id, code); }
+  void add_module(const recording::ModuleRecord& module) { merger_.add_module(module); }
 
   /// The stack of `sample`, on top of `root`.
   StackId build(StackId root, const recording::SampleRecord& sample) {
     StackId stack = root;
     if (sample.has(recording::SampleFlag::unreadable)) stack = push_name(stack, "[truncated]");
     if (sample.has(recording::SampleFlag::suspect)) stack = push_name(stack, "[incomplete]");
-    if (stack != last_base_ || sample.elided != 0) last_.clear();
+    if (stack != last_base_) last_.clear();
     last_base_ = stack;
+    const auto merged = merger_.merge(sample, options_.native);
     // Samples that follow each other mostly have their outer frames in common.
     std::size_t shared = 0;
-    const std::size_t count = sample.frames.size();
-    while (shared < std::min(last_.size(), count) && last_[shared].key == key_of(sample.frames[count - 1 - shared])) ++shared;
+    while (shared < std::min(last_.size(), merged.size()) && last_[shared].key == key_of(sample, merged[shared]))
+      ++shared;
     last_.resize(shared);
     if (shared != 0) stack = last_.back().stack;
-    for (std::size_t i = count - shared; i > 0; --i) {
-      if (sample.elided != 0 && i == sample.elided_at)
-        stack = push_name(stack, '[' + std::to_string(sample.elided) + " frames left out]");
-      if (const auto frame = find_frame(sample.frames[i - 1])) stack = profile_.intern_stack(stack, *frame);
-      last_.push_back({key_of(sample.frames[i - 1]), stack});
+    for (const stack::MergedFrame& frame : merged.subspan(shared)) {
+      stack = push(stack, sample, frame);
+      last_.push_back({key_of(sample, frame), stack});
     }
-    if (sample.elided != 0) last_.clear();
     return stack;
   }
 
@@ -91,11 +105,39 @@ class StackBuilder {
   }
 
  private:
+  using Kind = stack::MergedFrame::Kind;
+
   /// A frame of the last stack, and the stack that ends with it.
   struct BuiltFrame {
     std::uint64_t key;
     StackId stack;
   };
+
+  /// What a place of a stack is, as a number. Ids of codes are below 2^31, since recordings hold them doubled in 32
+  /// bits.
+  std::uint64_t key_of(const recording::SampleRecord& sample, const stack::MergedFrame& frame) const noexcept {
+    if (frame.kind == Kind::python) return key_of(sample.frames[frame.index]);
+    const std::uint32_t number = frame.kind == Kind::native   ? merger_.place_of(frame.index)
+                                 : frame.kind == Kind::elided ? sample.elided
+                                                              : 0;
+    return std::uint64_t{1} << 63 | static_cast<std::uint64_t>(frame.kind) << 32 | number;
+  }
+
+  StackId push(StackId stack, const recording::SampleRecord& sample, const stack::MergedFrame& frame) {
+    switch (frame.kind) {
+      case Kind::python:
+        if (const auto found = find_frame(sample.frames[frame.index])) return profile_.intern_stack(stack, *found);
+        return stack;
+      case Kind::native:
+        for (const FrameId each : merger_.frames_of(frame.index)) stack = profile_.intern_stack(stack, each);
+        return stack;
+      case Kind::elided:
+        return push_name(stack, '[' + std::to_string(sample.elided) + " frames left out]");
+      case Kind::truncated:
+        return push_name(stack, "[truncated]");
+    }
+    return stack;
+  }
 
   static std::uint64_t key_of(const recording::FrameRecord& record) noexcept {
     return std::uint64_t{record.code} << 32 | static_cast<std::uint32_t>(record.instruction);
@@ -129,7 +171,8 @@ class StackBuilder {
   const ProfileOptions& options_;
   std::unordered_map<recording::CodeId, recording::CodeRecord> codes_;
   std::unordered_map<std::uint64_t, std::optional<FrameId>> frames_;  // by code and instruction
-  std::vector<BuiltFrame> last_;                                      // root first
+  SampleMerger<N> merger_;
+  std::vector<BuiltFrame> last_;  // root first
   StackId last_base_ = 0;
 };
 
@@ -150,16 +193,18 @@ inline std::chrono::nanoseconds sample_weight(const recording::SampleRecord& sam
 ///
 /// Shape:  threads in the recording's order, those without samples left out; samples in order of time. Every sample
 ///         that has frames is kept: those whose outer frames could not be read start with a frame `[truncated]`, those
-///         that may lack frames with `[incomplete]`. A gap in a deep stack is a frame `[N frames left out]` at its place.
+///         that may lack frames with `[incomplete]`. A gap in a deep stack is a frame `[N frames left out]` at its
+///         place. Native frames stand between the Python ones; where they end early, there is a frame `[truncated]`.
 ///         Without `idle`, samples of threads that were off the CPU and had used no CPU time are left out.
 ///         `facts` says what was sampled, how, and what was lost (`profile_facts.hpp`).
 /// Errors: none; codes and threads that a damaged recording lacks are shown as unknown.
-template <RecordingSource R, CodeSymbolizer S>
+template <RecordingSource R, CodeSymbolizer S, NativeSymbolizer N>
 void append_profile(Profile& profile, const R& recording, const ProfileOptions& options, S& symbolizer,
-                    std::span<const std::string> roots = {}) {
+                    N& native_symbolizer, std::span<const std::string> roots = {}) {
   const recording::ProcessRecord process = recording.process();
-  StackBuilder<S> builder{profile, symbolizer, options};
+  StackBuilder<S, N> builder{profile, symbolizer, native_symbolizer, options};
   recording.for_each_code([&](const recording::CodeRecord& code) { builder.add_code(code); });
+  recording.for_each_module([&](const recording::ModuleRecord& module) { builder.add_module(module); });
   StackId process_root = 0;
   for (const std::string& name : roots) process_root = builder.push_name(process_root, name);
 
@@ -176,7 +221,7 @@ void append_profile(Profile& profile, const R& recording, const ProfileOptions& 
     if (options.gil && !sample.has(recording::SampleFlag::holds_gil)) return;
     const auto weight = sample_weight(sample, options);
     if (!options.idle && sample.has(recording::SampleFlag::off_cpu) && weight.count() == 0) return;
-    if (sample.frames.empty()) {
+    if (sample.frames.empty() && (sample.native.empty() || !options.native)) {
       ++without_frames;
       return;
     }
@@ -202,9 +247,13 @@ void append_profile(Profile& profile, const R& recording, const ProfileOptions& 
 }
 
 /// One profile of several recordings: of a tree of processes, or of one process before and after it executed another
-/// program. Title and interval are the first one's.
-template <RecordingSource R, CodeSymbolizer S>
-Profile build_profile(std::span<const R> recordings, const ProfileOptions& options, S& symbolizer) {
+/// program. Title and interval are the first one's. `native_of(process)` gives the symbolizer of a process's native
+/// frames, as a reference.
+template <RecordingSource R, CodeSymbolizer S, class NativeOf>
+requires std::invocable<NativeOf&, const recording::ProcessRecord&> Profile build_profile(std::span<const R> recordings,
+                                                                                          const ProfileOptions& options,
+                                                                                          S& symbolizer,
+                                                                                          NativeOf&& native_of) {
   std::vector<recording::ProcessRecord> processes;
   for (const R& recording : recordings) processes.push_back(recording.process());
   Profile profile;
@@ -215,22 +264,44 @@ Profile build_profile(std::span<const R> recordings, const ProfileOptions& optio
   }
   for (std::size_t i = 0; i < recordings.size(); ++i) {
     const auto roots = options.processes ? process_frame_names(processes, i) : std::vector<std::string>{};
-    append_profile(profile, recordings[i], options, symbolizer, roots);
+    append_profile(profile, recordings[i], options, symbolizer, native_of(processes[i]), roots);
   }
   return profile;
 }
 
+/// The same, with one symbolizer for the native frames of all.
+template <RecordingSource R, CodeSymbolizer S, NativeSymbolizer N>
+Profile build_profile(std::span<const R> recordings, const ProfileOptions& options, S& symbolizer,
+                      N& native_symbolizer) {
+  return build_profile(recordings, options, symbolizer,
+                       [&](const recording::ProcessRecord&) -> N& { return native_symbolizer; });
+}
+
 /// The profile of one recording.
+template <RecordingSource R, CodeSymbolizer S, NativeSymbolizer N>
+Profile build_profile(const R& recording, const ProfileOptions& options, S& symbolizer, N& native_symbolizer) {
+  return build_profile(std::span<const R>{&recording, 1}, options, symbolizer, native_symbolizer);
+}
+
+/// The same, with native frames named by their addresses.
+template <RecordingSource R, CodeSymbolizer S>
+Profile build_profile(std::span<const R> recordings, const ProfileOptions& options, S& symbolizer) {
+  NativeAddresses addresses;
+  return build_profile(recordings, options, symbolizer, addresses);
+}
 template <RecordingSource R, CodeSymbolizer S>
 Profile build_profile(const R& recording, const ProfileOptions& options, S& symbolizer) {
   return build_profile(std::span<const R>{&recording, 1}, options, symbolizer);
 }
 
-/// The same, with names and lines as symbol::CodeSymbols gives them.
+/// The same, with names and lines as symbol::CodeSymbols and symbol::NativeSymbols give them.
 template <RecordingSource R>
 Profile build_profile(std::span<const R> recordings, const ProfileOptions& options) {
   symbol::CodeSymbols symbols;
-  return build_profile(recordings, options, symbols);
+  std::map<std::int32_t, symbol::NativeSymbols> natives;  // by process: each may have code made at run time
+  return build_profile(recordings, options, symbols, [&](const recording::ProcessRecord& process) -> auto& {
+    return natives.try_emplace(process.pid, symbol::native_options(process.pid)).first->second;
+  });
 }
 template <RecordingSource R>
 Profile build_profile(const R& recording, const ProfileOptions& options) {

@@ -92,6 +92,17 @@ inline void append_counter_facts(Facts& facts, const recording::Counters& counte
       {"threads not sampled", counters.unsampled_threads},
   };
   for (const auto& [name, count] : counts) facts.emplace_back(name, std::to_string(count));
+  const std::pair<const char*, std::uint64_t> native[] = {
+      {"native stacks exact", counters.native_exact},
+      {"native stacks resumed", counters.native_resumed},
+      {"native stacks scanned", counters.native_scanned},
+      {"native stacks with a Python tail", counters.native_python_tail},
+      {"native stacks truncated", counters.native_truncated},
+  };
+  std::uint64_t with_native = 0;
+  for (const auto& [name, count] : native) with_native += count;
+  if (with_native != 0)
+    for (const auto& [name, count] : native) facts.emplace_back(name, std::to_string(count));
   const std::pair<const char*, std::uint64_t> rare[] = {
       {"samples missed", counters.missed_ticks},
       {"stops that took too long", counters.stop_timeouts},

@@ -16,6 +16,7 @@ namespace {
 
 struct FakeRecording {
   std::vector<recording::CodeRecord> codes;
+  std::vector<recording::ModuleRecord> modules;
   std::vector<recording::SampleRecord> samples;
   std::vector<recording::ThreadRecord> thread_records;
   recording::ProcessRecord process_record;
@@ -24,6 +25,10 @@ struct FakeRecording {
   template <class F>
   void for_each_code(F f) const {
     for (const auto& code : codes) f(code);
+  }
+  template <class F>
+  void for_each_module(F f) const {
+    for (const auto& module : modules) f(module);
   }
   template <class F>
   void for_each_sample(F f) const {
