@@ -30,6 +30,7 @@ struct SampledThread {
   bool cannot_be_stopped = false;  ///< somebody else traces it
   bool is_known = false;           ///< the sink was told of it
   bool has_ended = false;
+  bool is_other = false;  ///< it never ran Python, and only its native frames are there
 
   process::Schedule first_schedule;
   std::uint64_t timeslices = 0;

@@ -75,6 +75,9 @@ class Sampler {
   bool sample_thread(SampledThread& thread, SampleSink& sink);
   bool sample_running(SampledThread& thread, SampleSink& sink);
   bool sample_blocked(SampledThread& thread, const process::SystemCall& call, SampleSink& sink);
+  static bool has_frames(const recording::SampleRecord& record) noexcept {
+    return !record.frames.empty() || !record.native.empty();
+  }
   void give_running(SampledThread& thread, SampleSink& sink);
   void give_wait(SampledThread& thread, SampleSink& sink);
   void give(SampledThread& thread, recording::SampleRecord& record, nanoseconds until, SampleSink& sink);
@@ -96,7 +99,7 @@ class Sampler {
 };
 
 inline Sampler::Sampler(const Target& target, const Options& options)
-    : target_(target), options_(with_possible_interval(options)), threads_(target), reader_(target, options) {
+    : target_(target), options_(with_possible_interval(options)), threads_(target, options.native), reader_(target, options) {
   if (target.pid() == ::getpid()) {
     options_.stop_threads = false;  // nobody can trace threads of his own process
     caller_ = static_cast<pid_t>(::syscall(SYS_gettid));
@@ -113,7 +116,7 @@ inline std::optional<End> Sampler::sample(SampleSink& sink) {
   for (std::size_t i = 0; i < threads_.all().size(); ++i) {
     SampledThread& thread = *threads_.all()[i];
     if (options_.thread != 0 && thread.tid != options_.thread) continue;
-    const bool is_listed = !thread.has_ended && !thread.states.empty();
+    const bool is_listed = !thread.has_ended && (!thread.states.empty() || thread.is_other);
     if (is_listed && !sample_thread(thread, sink)) is_doubtful = true;
   }
   if (is_doubtful) threads_.look_again();
@@ -144,6 +147,7 @@ inline bool Sampler::sample_thread(SampledThread& thread, SampleSink& sink) {
   thread.cpu = nanoseconds{static_cast<std::int64_t>(schedule->ran_ns - thread.first_schedule.ran_ns)};
   thread.delay = nanoseconds{static_cast<std::int64_t>(schedule->waited_ns - thread.first_schedule.waited_ns)};
   thread.parked.frames.clear();
+  thread.parked.native.clear();
   const auto call = thread.files.read_system_call();
   thread.is_blocked = call && call->is_blocked() && thread.tid != caller_;
   if (thread.is_blocked && !options_.idle) return true;
@@ -194,7 +198,7 @@ inline void Sampler::give_running(SampledThread& thread, SampleSink& sink) {
 
 /// Gives the sample of a wait, for as long as it was seen to last.
 inline void Sampler::give_wait(SampledThread& thread, SampleSink& sink) {
-  if (!options_.idle || thread.parked.frames.empty() || thread.rested_until <= thread.last_time) return;
+  if (!options_.idle || !has_frames(thread.parked) || thread.rested_until <= thread.last_time) return;
   give(thread, thread.parked, thread.rested_until, sink);
 }
 
@@ -214,7 +218,7 @@ inline void Sampler::give(SampledThread& thread, recording::SampleRecord& record
   record.time = until;
   thread.last_time = until;
   if (time_ >= thread.next_name_check) update_name(thread, sink);
-  if (record.frames.empty()) return sink.count(recording::Counter::without_python, 1);
+  if (!has_frames(record)) return sink.count(recording::Counter::without_python, 1);
   sink.add_sample(record);
 }
 

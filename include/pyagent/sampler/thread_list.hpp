@@ -30,8 +30,12 @@ class ThreadList {
  public:
   using nanoseconds = std::chrono::nanoseconds;
 
-  explicit ThreadList(const Target& target)
-      : target_(target), ids_(process::ThreadIds::read(target.pid())), memory_(target.memory()) {}
+  /// `with_others` lists threads that never ran Python, too.
+  explicit ThreadList(const Target& target, bool with_others = false)
+      : target_(target),
+        ids_(process::ThreadIds::read(target.pid())),
+        memory_(target.memory()),
+        with_others_(with_others) {}
 
   std::vector<std::unique_ptr<SampledThread>>& all() noexcept { return threads_; }
   const std::vector<std::unique_ptr<SampledThread>>& all() const noexcept { return threads_; }
@@ -62,6 +66,8 @@ class ThreadList {
   bool read_heads(std::vector<Heads>& heads) const;
   bool read_all(nanoseconds time);
   void add(const cpython::RawThread& raw, pid_t tid, nanoseconds time);
+  SampledThread* begin(pid_t tid, std::uint64_t thread_id, nanoseconds time);
+  void add_others(nanoseconds time);
   pid_t find_tid(const cpython::RawThread& raw);
   bool is_attached(const cpython::RawThread& raw) const;
   void remove_ended(SampleSink& sink);
@@ -77,6 +83,7 @@ class ThreadList {
   recording::ThreadIndex next_index_ = 0;
   bool wants_all_ = true;
   bool has_refreshed_ids_ = false;
+  bool with_others_;
 };
 
 inline bool ThreadList::refresh(nanoseconds time, SampleSink& sink) {
@@ -134,9 +141,37 @@ inline bool ThreadList::read_all(nanoseconds time) {
   if (failed != Errc::ok) return false;
   for (auto& thread : threads_) {
     thread->states.swap(thread->seen_states);
-    if (thread->states.empty()) thread->has_ended = true;
+    if (thread->states.empty() && !thread->is_other) thread->has_ended = true;
   }
+  if (with_others_) add_others(time);
   return true;
+}
+
+/// Threads that Python does not know, or not yet: when it does, they begin anew.
+inline void ThreadList::add_others(nanoseconds time) {
+  const auto tasks = process::read_tasks(target_.pid());
+  if (!tasks) return;
+  for (const pid_t tid : *tasks) {
+    const auto is_listed = [&](const auto& thread) { return thread->tid == tid && !thread->has_ended; };
+    if (std::find_if(threads_.begin(), threads_.end(), is_listed) != threads_.end()) continue;
+    if (SampledThread* const thread = begin(tid, 0, time)) thread->is_other = true;
+  }
+}
+
+inline SampledThread* ThreadList::begin(pid_t tid, std::uint64_t thread_id, nanoseconds time) {
+  auto files = process::TaskFiles::open(target_.pid(), tid);
+  if (!files) return nullptr;
+  const auto schedule = files->read_schedule();
+  if (!schedule) return nullptr;
+  threads_.push_back(std::make_unique<SampledThread>(std::move(*files)));
+  SampledThread* const thread = threads_.back().get();
+  thread->first_schedule = *schedule;
+  thread->first_time = thread->last_time = time;
+  thread->record.index = next_index_++;
+  thread->record.tid = tid;
+  thread->record.thread_id = thread_id;
+  thread->record.is_main = tid == target_.pid();
+  return thread;
 }
 
 inline void ThreadList::add(const cpython::RawThread& raw, pid_t tid, nanoseconds time) {
@@ -145,18 +180,10 @@ inline void ThreadList::add(const cpython::RawThread& raw, pid_t tid, nanosecond
   });
   SampledThread* thread = place != threads_.end() ? place->get() : nullptr;
   if (thread == nullptr) {
-    auto files = process::TaskFiles::open(target_.pid(), tid);
-    if (!files) return;
-    const auto schedule = files->read_schedule();
-    if (!schedule) return;
-    threads_.push_back(std::make_unique<SampledThread>(std::move(*files)));
-    thread = threads_.back().get();
-    thread->first_schedule = *schedule;
-    thread->first_time = thread->last_time = time;
-    thread->record.index = next_index_++;
-    thread->record.tid = tid;
-    thread->record.thread_id = raw.thread_id;
-    thread->record.is_main = tid == target_.pid();
+    for (auto& other : threads_)
+      if (other->tid == tid && other->is_other) other->has_ended = true;
+    thread = begin(tid, raw.thread_id, time);
+    if (thread == nullptr) return;
   }
   // The state that runs belongs to the innermost interpreter on the thread's stack.
   auto& seen = thread->seen_states;

@@ -8,6 +8,7 @@
 #include <chrono>     // microseconds
 #include <cstddef>    // byte
 #include <cstdint>    // uint16_t
+#include <memory>     // make_unique, unique_ptr
 #include <optional>   // optional
 #include <span>       // as_writable_bytes, span
 #include <utility>    // exchange, move, swap
@@ -24,6 +25,7 @@
 #include "pyagent/process/task_files.hpp"
 #include "pyagent/process/tracee.hpp"
 #include "pyagent/sampler/code_cache.hpp"
+#include "pyagent/sampler/native_reader.hpp"
 #include "pyagent/sampler/options.hpp"
 #include "pyagent/sampler/remote_process.hpp"
 #include "pyagent/sampler/sample_sink.hpp"
@@ -79,7 +81,8 @@ class ThreadReader {
 
   bool ensure_tracee(SampledThread& thread, SampleSink& sink);
   Verdict capture_stopped(SampledThread& thread, bool is_last_try, SampleSink& sink);
-  void fetch(SampledThread& thread, bool twice);
+  void fetch(SampledThread& thread, bool twice, Address stack_pointer = {});
+  void unwind(const unwind::Registers& start, SampleSink& sink);
   Captured capture(const memory::Snapshot& memory, SampledThread& thread, const capture::Registers& registers,
                    bool is_running, bool is_strict, capture::RawStack& stack);
   std::uint16_t flags_of(const cpython::RawThread& thread) const;
@@ -102,6 +105,7 @@ class ThreadReader {
   capture::RawStack stack_, again_;
   recording::SampleRecord record_;
   Captured captured_;
+  std::unique_ptr<NativeReader> native_;  ///< with Options::native
 };
 
 inline ThreadReader::ThreadReader(const Target& target, const Options& options)
@@ -121,7 +125,8 @@ inline ThreadReader::ThreadReader(const Target& target, const Options& options)
       storage_(most_frames),
       again_storage_(most_frames),
       stack_(storage_, root_frames),
-      again_(again_storage_, root_frames) {}
+      again_(again_storage_, root_frames),
+      native_(options.native ? std::make_unique<NativeReader>(target, options.module_files) : nullptr) {}
 
 /// False when the thread can't be stopped. Said once, for each thread.
 inline bool ThreadReader::ensure_tracee(SampledThread& thread, SampleSink& sink) {
@@ -152,7 +157,8 @@ inline Verdict ThreadReader::read_stopped(SampledThread& thread, SampleSink& sin
     auto stop = thread.tracee->stop(std::min<std::chrono::nanoseconds>(patience, options_.stop_budget));
     had_processor_ = stop != process::Tracee::Stop::timeout;
     if (!had_processor_) {
-      if (read_running(thread, sink) == Verdict::taken) return Verdict::taken;
+      // Its registers are seen only when it stops.
+      if (native_ == nullptr && read_running(thread, sink) == Verdict::taken) return Verdict::taken;
       stop = thread.tracee->stop(options_.stop_budget);
     }
     if (stop == process::Tracee::Stop::timeout) {
@@ -170,6 +176,8 @@ inline Verdict ThreadReader::read_stopped(SampledThread& thread, SampleSink& sin
     if (had_processor_ && process::is_in_call(thread.tracee->registers()))
       if (const auto after = thread.files.read_schedule(); after)
         had_processor_ = after->timeslices == thread.timeslices;
+    if (verdict == Verdict::taken && native_ != nullptr)
+      unwind(unwind::registers_of_ptrace(std::span<const long long>{thread.tracee->registers().general}), sink);
     if (verdict != Verdict::changed || i == most_tries) return verdict;
     // What was half linked is looked at again a moment later.
     const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds{20};
@@ -178,8 +186,8 @@ inline Verdict ThreadReader::read_stopped(SampledThread& thread, SampleSink& sin
 }
 
 inline Verdict ThreadReader::capture_stopped(SampledThread& thread, bool is_last_try, SampleSink& sink) {
-  fetch(thread, false);
   const process::Registers& registers = thread.tracee->registers();
+  fetch(thread, false, registers.stack_pointer);
   captured_ =
       capture(frames_memory_, thread, {registers.general, registers.stack_pointer}, false, !is_last_try, stack_);
   if (!captured_.is_own) return Verdict::not_mine;
@@ -209,7 +217,7 @@ inline Verdict ThreadReader::read_blocked(SampledThread& thread, const process::
   using recording::SampleFlag;
   Verdict verdict = Verdict::changed;
   for (int i = 0; i < most_tries; ++i) {
-    fetch(thread, false);
+    fetch(thread, false, call.stack_pointer);
     captured_ = capture(frames_memory_, thread, {}, false, true, stack_);
     const auto after = thread.files.read_schedule();
     if (!after || after->timeslices != thread.timeslices) return Verdict::changed;
@@ -220,6 +228,8 @@ inline Verdict ThreadReader::read_blocked(SampledThread& thread, const process::
     const bool waits = call.number == SYS_futex && target_.runtime().image.contains(Address{call.arguments[0]});
     if (waits && !record_.has(SampleFlag::holds_gil)) record_.flags |= bit(SampleFlag::waits_for_gil);
     record_.flags |= bit(SampleFlag::off_cpu);
+    if (native_ != nullptr && call.stack_pointer)
+      unwind(unwind::registers_of_blocked(call.program_counter, call.stack_pointer), sink);
     return Verdict::taken;
   }
   return verdict;
@@ -227,8 +237,9 @@ inline Verdict ThreadReader::read_blocked(SampledThread& thread, const process::
 
 /// Copies what the last sample of this thread needed; with `twice`, its frames twice in a row, as shortly after each
 /// other as can be: there, which frame is the innermost, and back. A program that goes round in a loop in the time
-/// between two reads would else be torn in the same way twice. What is no frame comes last.
-inline void ThreadReader::fetch(SampledThread& thread, bool twice) {
+/// between two reads would else be torn in the same way twice. What is no frame comes last, and with native frames the
+/// stack from `stack_pointer` on.
+inline void ThreadReader::fetch(SampledThread& thread, bool twice, Address stack_pointer) {
   batch_.clear();
   frames_memory_.plan(thread.frames_plan, batch_);
   top_between_ = {};
@@ -237,6 +248,7 @@ inline void ThreadReader::fetch(SampledThread& thread, bool twice) {
     again_memory_.plan(thread.frames_plan, batch_, true);
   }
   rest_memory_.plan(thread.rest_plan, batch_);
+  if (native_ != nullptr && stack_pointer) native_->plan(stack_pointer, thread.record.thread_id, batch_);
   batch_.run(target_.pid());
   frames_memory_.take(batch_);
   if (twice) again_memory_.take(batch_);
@@ -269,7 +281,8 @@ inline ThreadReader::Captured ThreadReader::capture(const memory::Snapshot& memo
     }
     if (&memory == &frames_memory_) result.flags |= flags_of(*raw);
     RemoteProcess process{layout, memory, codes_, stack_memory, is_running};
-    capture::ThreadCapture capture{capture_target_, process, *raw};
+    capture::ThreadCapture capture{capture_target_, process, *raw,
+                                   native_ != nullptr ? capture::Wanted::anchors : capture::Wanted::python};
     result.outcome = std::max(result.outcome, capture.run(registers, stack, is_strict));
   }
   if (&memory == &frames_memory_) {
@@ -328,6 +341,7 @@ inline bool ThreadReader::name_frames(SampleSink& sink, bool may_run) {
   using recording::SampleFlag;
   stack_.finish();
   record_.frames.clear();
+  record_.native.clear();
   record_.elided = stack_.elided();
   record_.elided_at = stack_.elided_at();
   record_.flags = static_cast<std::uint16_t>(captured_.flags | (record_.elided != 0 ? bit(SampleFlag::elided) : 0));
@@ -352,6 +366,11 @@ inline bool ThreadReader::name_frames(SampleSink& sink, bool may_run) {
   }
   sink.look(stack_.frames());
   return true;
+}
+
+/// Adds the native frames to the record, when its Python frames are there.
+inline void ThreadReader::unwind(const unwind::Registers& start, SampleSink& sink) {
+  native_->unwind(start, stack_.frames(), batch_, record_, sink);
 }
 
 inline bool ThreadReader::ensure_known(KnownCode& known, const cpython::RawFrame& frame, SampleSink& sink,
