@@ -34,7 +34,9 @@ int convert(const ConvertOptions& options) {
 
   profile::ProfileOptions shown = options.shown;
   shown.processes = recordings.has_many_processes();
-  const profile::Profile profile = recordings.build_profile(shown);
+  std::vector<std::string> remarks;
+  const profile::Profile profile = recordings.build_profile(shown, options.symbol_directories, remarks);
+  for (const std::string& remark : remarks) say(terminal_text(remark));
   const std::string problem = write_profile(profile, options.output, choose_format(options.output, options.format));
   if (!problem.empty()) return fail(problem);
   say(describe_counts(recordings.counters()) + ": " + terminal_text(options.output));

@@ -1,6 +1,7 @@
 // Prints what the threads of one process, or of a tree of processes, are doing.
 #include "dump.hpp"
 
+#include <algorithm>    // find_if
 #include <cstdint>      // int64_t, uint64_t
 #include <cstdio>       // fwrite, fflush
 #include <optional>     // optional
@@ -74,8 +75,9 @@ std::string left_out_text(std::uint32_t frames) { return '[' + std::to_string(fr
 std::string frame_text(const DumpedFrame& frame, const DumpOptions& options) {
   const std::string file = terminal_text(options.full_filenames ? frame.filename : frame.short_filename);
   const std::string line = frame.line > 0 ? ":" + std::to_string(frame.line) : "";
+  const std::string place = file.empty() ? "" : " (" + file + line + ")";
   return (frame.left_out != 0 ? "    " + left_out_text(frame.left_out) + '\n' : "") + "    " +
-         terminal_text(frame.name) + " (" + file + line + ")\n" + locals_text(frame.locals, true) +
+         terminal_text(frame.name) + place + '\n' + locals_text(frame.locals, true) +
          locals_text(frame.locals, false);
 }
 
@@ -131,7 +133,10 @@ void write_frame(Json& json, const DumpedFrame& frame, bool has_locals, bool is_
   json.begin_object();
   write_string(json, "name", frame.name);
   write_string(json, "filename", frame.filename);
-  write_null(json, "module");
+  if (frame.module.empty())
+    write_null(json, "module");
+  else
+    write_string(json, "module", frame.module);
   write_string(json, "short_filename", frame.short_filename);
   write_number(json, "line", frame.line);
   if (has_locals)
@@ -154,13 +159,15 @@ void write_thread(Json& json, const ProcessDump& dump, const DumpedThread& threa
   write_bool(json, "owns_gil", owns_gil);
   json.key("frames");
   json.begin_array();
+  const auto outermost = std::find_if(thread.frames.rbegin(), thread.frames.rend(),
+                                      [](const DumpedFrame& frame) { return !frame.is_native; });
   for (const DumpedFrame& frame : thread.frames) {
     if (frame.left_out != 0) {
       const std::string text = left_out_text(frame.left_out);
       write_frame(json, {.name = text, .filename = {}, .short_filename = {}}, has_locals, false);
     }
-    const bool is_last = &frame == &thread.frames.back();
-    write_frame(json, frame, has_locals, is_last || (dump.has_shims && frame.is_entry));
+    const bool is_outermost = outermost != thread.frames.rend() && &frame == &*outermost;
+    write_frame(json, frame, has_locals, is_outermost || (dump.has_shims && frame.is_entry));
   }
   json.end_array();
   write_null(json, "process_info");

@@ -82,7 +82,11 @@ std::string take_output(const std::string& text, std::string& output) {
   return {};
 }
 
-std::string take_native() { return "frames of native code come with a later version of pyagent"; }
+std::string take_directory(const std::string& text, std::vector<std::string>& directories) {
+  if (text.empty()) return "symbols wants a directory, as in --symbols /srv/debug";
+  directories.push_back(text);
+  return {};
+}
 
 // --- options that several commands have ---
 
@@ -101,8 +105,11 @@ constexpr Option<T> format_option{
     {'f', "format", "FORMAT", "speedscope or raw [by the file's name: raw for .txt, else speedscope]"},
     [](T& options, const std::string& value) { return take_format(value, options.format); }};
 template <class T>
-constexpr Option<T> native_option{{'n', "native", nullptr, "frames of native code too (not in this version)"},
-                                  [](T&, const std::string&) { return take_native(); }};
+constexpr Option<T> symbols_option{
+    {0, "symbols", "DIR", "where separate debug files are looked for, besides /usr/lib/debug; may be given again"},
+    [](T& options, const std::string& value) { return take_directory(value, options.symbol_directories); }};
+constexpr const char* native_help = "frames of C and C++ code too";
+constexpr const char* native_all_help = "and those of the interpreter itself";
 
 /// An option without a value that sets a member to true, or to something else.
 template <class T, auto member, bool value = true>
@@ -128,6 +135,17 @@ constexpr auto subprocesses_option = flag_option<T, &T::subprocesses>('s', "subp
 template <class T>
 constexpr auto nonblocking_option = flag_option<T, &T::stop_threads, false>(
     0, "nonblocking", "never stop a thread; stacks that change while they are read are read again or dropped");
+
+/// Asks for native frames as well.
+template <class T>
+constexpr Option<T> native_all_option{{0, "native-all", nullptr, native_all_help}, [](T& options, const std::string&) {
+                                        options.native = true;
+                                        if constexpr (requires { options.native_all; })
+                                          options.native_all = true;
+                                        else
+                                          options.shown.native_all = true;
+                                        return std::string{};
+                                      }};
 
 template <class T>
 constexpr std::array shown_options{
@@ -157,7 +175,9 @@ const std::vector<Option<RecordOptions>>& record_table() {
     };
     list.insert(list.end(), shown_options<T>.begin(), shown_options<T>.end());
     list.push_back(nonblocking_option<T>);
-    list.push_back(native_option<T>);
+    list.push_back(flag_option<T, &T::native>('n', "native", native_help));
+    list.push_back(native_all_option<T>);
+    list.push_back(symbols_option<T>);
     list.push_back(flag_option<T, &T::attach>(0, "attach", "sample a program that is started here from outside"));
     list.push_back(flag_option<T, &T::quiet>('q', "quiet", "say nothing but what went wrong"));
     return list;
@@ -170,6 +190,10 @@ const std::vector<Option<ConvertOptions>>& convert_table() {
   static const std::vector<Option<T>> table = [] {
     std::vector<Option<T>> list{output_option<T>, format_option<T>};
     list.insert(list.end(), shown_options<T>.begin(), shown_options<T>.end());
+    list.push_back(shown_option<T, &profile::ProfileOptions::native, false>(0, "no-native", "Python frames only"));
+    list.push_back(shown_option<T, &profile::ProfileOptions::native_all>(
+        0, "native-all", "frames of the interpreter itself, too, if native ones were recorded"));
+    list.push_back(symbols_option<T>);
     return list;
   }();
   return table;
@@ -185,7 +209,9 @@ const std::vector<Option<DumpOptions>>& dump_table() {
       subprocesses_option<T>,
       flag_option<T, &T::full_filenames>(0, "full-filenames", "whole paths instead of package/module.py"),
       flag_option<T, &T::stop_threads, false>(0, "nonblocking", "never stop a thread"),
-      native_option<T>,
+      flag_option<T, &T::native>('n', "native", native_help),
+      native_all_option<T>,
+      symbols_option<T>,
   };
   return table;
 }
@@ -203,7 +229,9 @@ const std::vector<Option<TopOptions>>& top_table() {
       flag_option<T, &T::function>('F', "function", "a row per function, not per line"),
       flag_option<T, &T::full_filenames>(0, "full-filenames", "whole paths instead of package/module.py"),
       nonblocking_option<T>,
-      native_option<T>,
+      flag_option<T, &T::native>('n', "native", native_help),
+      native_all_option<T>,
+      symbols_option<T>,
   };
   return table;
 }
@@ -324,6 +352,14 @@ Parsed<T> parse_process_or_command(const char* command, const std::vector<Option
   return parsed;
 }
 
+/// Native frames begin with a thread's registers, and only a stopped one shows them.
+template <class T>
+Parsed<T> refuse_native_nonblocking(const char* command, Parsed<T> parsed) {
+  if (!parsed.options || !parsed.options->native || parsed.options->stop_threads) return parsed;
+  complain(command, "--native has to stop threads to see their registers, so it does not go with --nonblocking");
+  return {};
+}
+
 }  // namespace
 
 const std::vector<CommandText>& command_texts() {
@@ -342,18 +378,18 @@ const std::vector<CommandText>& command_texts() {
 }
 
 Parsed<RecordOptions> parse_record(std::span<char* const> words) {
-  return parse_process_or_command("record", record_table(), words);
+  return refuse_native_nonblocking("record", parse_process_or_command("record", record_table(), words));
 }
 
 Parsed<TopOptions> parse_top(std::span<char* const> words) {
-  return parse_process_or_command("top", top_table(), words);
+  return refuse_native_nonblocking("top", parse_process_or_command("top", top_table(), words));
 }
 
 Parsed<DumpOptions> parse_dump(std::span<char* const> words) {
   Parsed<DumpOptions> parsed;
   std::vector<std::string> rest;
   if (!read_options("dump", dump_table(), words, false, parsed, rest)) return parsed;
-  if (parsed.options->pid != 0 && rest.empty()) return parsed;
+  if (parsed.options->pid != 0 && rest.empty()) return refuse_native_nonblocking("dump", std::move(parsed));
   complain("dump", rest.empty() ? "which process? Name it with --pid PID"
                                 : "'" + rest[0] + "' has no meaning here; name a process with --pid PID");
   return {};

@@ -28,7 +28,9 @@ struct RecordOptions {
   bool subprocesses = false;
   bool stop_threads = true;
   bool quiet = false;
-  profile::ProfileOptions shown;  ///< `gil` and `idle` are for the sampling too
+  bool native = false;                          ///< frames of native code too
+  std::vector<std::string> symbol_directories;  ///< where separate debug files are looked for, besides the usual places
+  profile::ProfileOptions shown;                ///< `gil` and `idle` are for the sampling too
 };
 
 /// `pyagent convert`.
@@ -36,6 +38,7 @@ struct ConvertOptions {
   std::vector<std::string> recordings;
   std::string output;
   std::optional<Format> format;
+  std::vector<std::string> symbol_directories;
   profile::ProfileOptions shown;
 };
 
@@ -47,6 +50,9 @@ struct DumpOptions {
   bool subprocesses = false;
   bool stop_threads = true;
   bool full_filenames = false;
+  bool native = false;
+  bool native_all = false;
+  std::vector<std::string> symbol_directories;
 };
 
 /// `pyagent top`: a process or a program to start, one of the two.
@@ -61,6 +67,9 @@ struct TopOptions {
   bool subprocesses = false;
   bool full_filenames = false;
   bool stop_threads = true;
+  bool native = false;
+  bool native_all = false;
+  std::vector<std::string> symbol_directories;
 };
 
 /// `pyagent completions`.

@@ -1,7 +1,7 @@
 // Collects what a sampler sees in one round, with the locals of each frame.
 #include "process_dump.hpp"
 
-#include <algorithm>      // any_of, count_if, find_if, max, min, stable_sort
+#include <algorithm>      // any_of, count_if, find_if, max, min, none_of, stable_sort
 #include <array>          // array
 #include <chrono>         // milliseconds
 #include <thread>         // sleep_for
@@ -11,9 +11,12 @@
 #include "pyagent/cpython/thread_state.hpp"
 #include "pyagent/process/proc_file.hpp"
 #include "pyagent/process/status.hpp"
+#include "pyagent/profile/sample_merger.hpp"
 #include "pyagent/sampler/describe_process.hpp"
 #include "pyagent/sampler/sampler.hpp"
 #include "pyagent/symbol/code_symbol.hpp"
+#include "pyagent/symbol/native_options.hpp"
+#include "pyagent/symbol/native_symbols.hpp"
 
 namespace pyagent::tools {
 namespace {
@@ -29,9 +32,17 @@ interpreter::TextLimits text_limits(int locals) {
 /// Keeps the newest sample of each thread.
 class DumpSink final : public sampler::SampleSink {
  public:
-  DumpSink(const sampler::Target& target, int locals) : target_(target), locals_(locals) {}
+  DumpSink(const sampler::Target& target, const DumpOptions& options)
+      : target_(target),
+        locals_(options.locals),
+        natives_(symbol::native_options(target.pid(), options.symbol_directories)),
+        merger_(frames_, natives_, {.is_everything = options.native_all, .full_filenames = true}) {}
 
   void add_code(const recording::CodeRecord& code) override { codes_.insert_or_assign(code.id, code); }
+  void add_module(const recording::ModuleRecord& module) override {
+    merger_.add_module(module);
+    modules_.insert_or_assign(module.id, module.path);
+  }
 
   void add_thread(const recording::ThreadRecord& record) override {
     if (DumpedThread* const known = find(record.index))
@@ -55,14 +66,22 @@ class DumpSink final : public sampler::SampleSink {
     thread->frames.clear();
     thread->flags = sample.flags;
     thread->is_running = !sample.has(recording::SampleFlag::off_cpu);
+    const auto merged = merger_.merge(sample);
     std::uint32_t left_out = 0;
-    for (std::size_t i = 0; i < sample.frames.size(); ++i) {
-      if (sample.elided != 0 && i == sample.elided_at) left_out = sample.elided;
-      if (symbol::is_interpreters_own(codes_[sample.frames[i].code])) continue;
-      thread->frames.push_back(name_frame(sample.frames[i]));
-      thread->frames.back().left_out = std::exchange(left_out, 0);
-      if (i < locals_of_frames_.size()) thread->frames.back().locals = std::move(locals_of_frames_[i]);
-    }
+    for (auto frame = merged.rbegin(); frame != merged.rend(); ++frame) switch (frame->kind) {
+        case stack::MergedFrame::Kind::python:
+          add_python_frame(*thread, sample, frame->index, left_out);
+          break;
+        case stack::MergedFrame::Kind::native:
+          add_native_frames(*thread, sample, frame->index, left_out);
+          break;
+        case stack::MergedFrame::Kind::elided:
+          left_out = sample.elided;
+          break;
+        case stack::MergedFrame::Kind::truncated:
+          thread->frames.push_back({.name = "[truncated]", .filename = {}, .short_filename = {}});
+          break;
+      }
     locals_of_frames_.clear();
   }
 
@@ -86,11 +105,36 @@ class DumpSink final : public sampler::SampleSink {
     return found != threads_.end() ? &*found : nullptr;
   }
 
+  void add_python_frame(DumpedThread& thread, const recording::SampleRecord& sample, std::size_t i,
+                        std::uint32_t& left_out) {
+    if (symbol::is_interpreters_own(codes_[sample.frames[i].code])) return;
+    thread.frames.push_back(name_frame(sample.frames[i]));
+    thread.frames.back().left_out = std::exchange(left_out, 0);
+    if (i < locals_of_frames_.size()) thread.frames.back().locals = std::move(locals_of_frames_[i]);
+  }
+
+  void add_native_frames(DumpedThread& thread, const recording::SampleRecord& sample, std::size_t i,
+                         std::uint32_t& left_out) {
+    const auto places = merger_.frames_of(i);
+    for (auto id = places.rbegin(); id != places.rend(); ++id) {
+      const profile::Frame& frame = frames_.frame(*id);
+      const std::string& file = frames_.string(frame.file);
+      thread.frames.push_back({.name = frames_.string(frame.name),
+                               .filename = file,
+                               .short_filename = std::string{profile::file_name(file)},
+                               .module = modules_[sample.native[i].module],
+                               .line = frame.line,
+                               .is_native = true});
+      thread.frames.back().left_out = std::exchange(left_out, 0);
+    }
+  }
+
   DumpedFrame name_frame(const recording::FrameRecord& frame) {
     const recording::CodeRecord& code = codes_[frame.code];
     return {.name = symbols_.name(code),
             .filename = code.filename,
             .short_filename = symbols_.short_filename(code),
+            .module = {},
             .line = symbols_.position(code, frame.instruction).line,
             .is_entry = frame.is_entry};
   }
@@ -102,6 +146,10 @@ class DumpSink final : public sampler::SampleSink {
   std::vector<std::vector<interpreter::Local>> locals_of_frames_;
   std::vector<DumpedThread> threads_;
   symbol::CodeSymbols symbols_;
+  symbol::NativeSymbols natives_;
+  profile::Profile frames_;  // native ones
+  profile::SampleMerger<symbol::NativeSymbols> merger_;
+  std::unordered_map<recording::ModuleId, std::string> modules_;
 };
 
 /// The threads that the interpreters list, once for each kernel thread.
@@ -129,8 +177,10 @@ bool is_ready(pid_t pid, pid_t tid) {
 
 Result<ProcessDump> read_dump(const sampler::Target& target, const DumpOptions& options) {
   constexpr int most_rounds = 10, most_rounds_for_holders = 4;  // subinterpreters may have a GIL each (3.12 on)
-  const sampler::Options sampling{.stop_threads = options.stop_threads, .idle = true};
-  DumpSink sink{target, options.locals};
+  sampler::Options sampling{.stop_threads = options.stop_threads, .idle = true, .native = options.native};
+  if (options.native)
+    sampling.stop_budget = std::chrono::milliseconds{200};  // nothing of a thread that runs is to be had
+  DumpSink sink{target, options};
   ProcessDump dump{.process = sampler::describe_process(target, sampling),
                    .is_free_threaded = target.runtime().layout.flags.free_threaded,
                    .has_shims = target.runtime().layout.entry_mark == cpython::EntryMark::shim,
@@ -145,7 +195,11 @@ Result<ProcessDump> read_dump(const sampler::Target& target, const DumpOptions& 
     missing = list_threads(target);
     std::erase_if(missing, [&](const cpython::RawThread& raw) { return sink.knows(raw.thread_id); });
     const bool is_one_moment = sink.holders() <= 1 || dump.is_free_threaded || round + 1 >= most_rounds_for_holders;
-    if (missing.empty() && is_one_moment) break;
+    const auto& listed = sampler.threads().all();
+    const bool is_complete = !options.native || std::none_of(listed.begin(), listed.end(), [](const auto& thread) {
+      return thread->is_other && !thread->is_known && !thread->has_ended;
+    });
+    if (missing.empty() && is_one_moment && is_complete) break;
   }
   dump.threads = std::move(sink.threads());
   for (DumpedThread& thread : dump.threads)

@@ -14,13 +14,15 @@
 
 namespace pyagent::tools {
 
-/// One Python frame of a dump.
+/// One frame of a dump: of Python, or of native code.
 struct DumpedFrame {
   std::string name;
-  std::string filename;
+  std::string filename;  ///< of native code without line information, the module
   std::string short_filename;
+  std::string module{};   ///< path of the library or program; empty for Python frames
   std::int32_t line = 0;  ///< 0 where unknown
   bool is_entry = false;
+  bool is_native = false;
   std::uint32_t left_out = 0;  ///< frames between this one and the one it called that are not here
   std::vector<interpreter::Local> locals{};
 };

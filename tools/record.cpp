@@ -29,6 +29,8 @@ sampler::Options sampling_options(const RecordOptions& options) {
   wanted.stop_threads = options.stop_threads;
   wanted.idle = options.shown.idle;
   wanted.gil = options.shown.gil;
+  wanted.native = options.native;
+  if (options.native) wanted.module_files = std::make_shared<sampler::ModuleFiles>();
   return wanted;
 }
 
@@ -62,7 +64,8 @@ std::optional<std::uint64_t> finish(const RecordOptions& options, const Recorder
     if (std::string problem = recordings.open(path); !problem.empty()) problems.push_back(problem);
   profile::ProfileOptions shown = options.shown;
   shown.processes = options.subprocesses;
-  const profile::Profile profile = recordings.build_profile(shown);
+  std::vector<std::string> remarks;
+  const profile::Profile profile = recordings.build_profile(shown, options.symbol_directories, remarks);
   if (problems.empty())
     if (std::string problem = write_profile(profile, output, choose_format(output, options.format)); !problem.empty())
       problems.push_back(problem);
@@ -78,6 +81,7 @@ std::optional<std::uint64_t> finish(const RecordOptions& options, const Recorder
   const auto counters = recordings.counters();
   if (!options.quiet) {
     give_hints(options, counters);
+    for (const std::string& remark : remarks) say(terminal_text(remark));
     say(describe_counts(counters) + ": " + terminal_text(output));
     std::fputs(hottest_functions(profile, most_functions).c_str(), stderr);
   }

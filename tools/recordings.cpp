@@ -1,11 +1,17 @@
 // Opens recordings and puts them together.
 #include "recordings.hpp"
 
-#include <algorithm>  // any_of
+#include <algorithm>  // any_of, find
 #include <cerrno>     // errno
+#include <cstdint>    // int32_t
 #include <cstring>    // strerror
+#include <map>        // map
 #include <span>       // span
+#include <utility>    // move
 
+#include "pyagent/symbol/code_symbol.hpp"
+#include "pyagent/symbol/native_options.hpp"
+#include "pyagent/symbol/native_symbols.hpp"
 #include "terminal_text.hpp"
 
 namespace pyagent::tools {
@@ -43,8 +49,19 @@ recording::Counters Recordings::counters() const {
   return sum;
 }
 
-profile::Profile Recordings::build_profile(const profile::ProfileOptions& options) const {
-  return profile::build_profile(std::span<const recording::Reader>{readers_}, options);
+profile::Profile Recordings::build_profile(const profile::ProfileOptions& options,
+                                           const std::vector<std::string>& symbol_directories,
+                                           std::vector<std::string>& remarks) const {
+  symbol::CodeSymbols codes;
+  std::map<std::int32_t, symbol::NativeSymbols> natives;  // by process: each has perf maps of its own
+  const auto native_of = [&](const recording::ProcessRecord& process) -> symbol::NativeSymbols& {
+    return natives.try_emplace(process.pid, symbol::native_options(process.pid, symbol_directories)).first->second;
+  };
+  auto profile = profile::build_profile(std::span<const recording::Reader>{readers_}, options, codes, native_of);
+  for (const auto& [pid, symbols] : natives)
+    for (std::string& remark : symbols.remarks())
+      if (std::find(remarks.begin(), remarks.end(), remark) == remarks.end()) remarks.push_back(std::move(remark));
+  return profile;
 }
 
 }  // namespace pyagent::tools

@@ -24,7 +24,11 @@ class Recordings {
   bool has_many_processes() const;
   /// What they counted, all together.
   recording::Counters counters() const;
-  profile::Profile build_profile(const profile::ProfileOptions& options) const;
+  /// `symbol_directories` are searched for separate debug files of native code. `remarks` gets what could not be had of
+  /// it, a sentence each.
+  profile::Profile build_profile(const profile::ProfileOptions& options,
+                                 const std::vector<std::string>& symbol_directories,
+                                 std::vector<std::string>& remarks) const;
 
  private:
   std::vector<elf::MappedFile> files_;

@@ -7,6 +7,7 @@
 #include <unordered_map>  // unordered_map
 #include <vector>         // vector
 
+#include "pyagent/profile/native_summary.hpp"
 #include "terminal_text.hpp"
 
 namespace pyagent::tools {
@@ -82,7 +83,7 @@ std::string describe_counts(const recording::Counters& counters) {
   append_count(text, counters.elided, "too deep to keep whole");
   append_count(text, counters.unsampled_threads, "threads not sampled");
   append_count(text, counters.unstopped_threads, "threads read while they ran");
-  return text;
+  return text + profile::native_summary(counters);
 }
 
 std::string hottest_functions(const profile::Profile& profile, std::size_t most) {

@@ -19,6 +19,7 @@
 #include "pyagent/process/status.hpp"
 #include "pyagent/sampler/describe_process.hpp"
 #include "pyagent/sampler/session.hpp"
+#include "pyagent/symbol/native_options.hpp"
 #include "say.hpp"
 #include "screen.hpp"
 #include "stop_signals.hpp"
@@ -38,6 +39,8 @@ sampler::Options sampling_options(const TopOptions& options) {
   wanted.stop_threads = options.stop_threads;
   wanted.idle = options.idle;
   wanted.gil = options.gil;
+  wanted.native = options.native;
+  if (options.native) wanted.module_files = std::make_shared<sampler::ModuleFiles>();
   return wanted;
 }
 
@@ -66,7 +69,8 @@ class Top : public sampler::SessionEvents {
   Top(const TopOptions& options, pid_t pid, Screen* screen)
       : sampling_(sampling_options(options)),
         delay_(std::chrono::nanoseconds{static_cast<std::int64_t>(options.delay * 1e9)}),
-        names_{options.function, options.full_filenames, terminal_text},
+        names_{options.function, options.full_filenames, terminal_text, options.native_all},
+        symbol_directories_(options.symbol_directories),
         screen_(screen) {
     view_.pid = pid;
     view_.idle = options.idle;
@@ -107,6 +111,7 @@ class Top : public sampler::SessionEvents {
   sampler::Options sampling_;
   Clock::duration delay_;
   TopNames names_;
+  std::vector<std::string> symbol_directories_;
   Screen* screen_;
   Clock::time_point interval_begin_{};
   std::vector<Live> live_;
@@ -128,7 +133,7 @@ std::unique_ptr<sampler::SampleSink> Top::open(const sampler::Target& target) {
     view_.python_version = process.python_version;
     view_.pid = process.pid;
   }
-  return std::make_unique<TopSink>(table_, names_);
+  return std::make_unique<TopSink>(table_, names_, symbol::native_options(target.pid(), symbol_directories_));
 }
 
 void Top::ended(const sampler::Target& target, sampler::SampleSink&, sampler::End end) {

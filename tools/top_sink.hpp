@@ -2,14 +2,19 @@
 #pragma once
 
 #include <cstdint>        // uint64_t
+#include <span>           // span
 #include <string>         // string, to_string
 #include <string_view>    // string_view
 #include <unordered_map>  // unordered_map
 #include <utility>        // move
 #include <vector>         // vector
 
+#include "pyagent/profile/profile.hpp"
+#include "pyagent/profile/sample_merger.hpp"
 #include "pyagent/sampler/sample_sink.hpp"
+#include "pyagent/stack/merge_stacks.hpp"
 #include "pyagent/symbol/code_symbol.hpp"
+#include "pyagent/symbol/native_symbols.hpp"
 #include "top_table.hpp"
 
 namespace pyagent::tools {
@@ -19,16 +24,27 @@ struct TopNames {
   bool function = false;                                     ///< lines are those that functions begin at
   bool full_filenames = false;                               ///< whole paths
   std::string (*make_harmless)(std::string_view) = nullptr;  ///< makes a target's text fit for a terminal
+  bool native_all = false;                                   ///< native functions of the interpreter too
 };
 
 /// Adds one process's samples to a table, which others may share.
 class TopSink : public sampler::SampleSink {
  public:
-  TopSink(TopTable& table, TopNames names) : table_(table), names_(names) {}
+  /// `natives` says where the process's native frames get their names from.
+  TopSink(TopTable& table, TopNames names, symbol::NativeOptions natives = {})
+      : table_(table),
+        names_(names),
+        natives_(std::move(natives)),
+        merger_(native_frames_, natives_,
+                {.is_everything = names.native_all,
+                 .full_filenames = names.full_filenames,
+                 .show_lines = !names.function}) {}
 
   void add_code(const recording::CodeRecord& code) override {
     if (codes_.size() >= most_codes) return;
     Code known;
+    known.is_interpreters_own = symbol::is_interpreters_own(code);
+    if (known.is_interpreters_own) return void(codes_.insert_or_assign(code.id, std::move(known)));
     known.record.first_line = code.first_line;
     known.record.line_format = code.line_format;
     if (line_bytes_ + code.lines.size() <= most_line_bytes) known.record.lines = code.lines;
@@ -39,12 +55,18 @@ class TopSink : public sampler::SampleSink {
     codes_.insert_or_assign(code.id, std::move(known));
   }
 
+  void add_module(const recording::ModuleRecord& module) override { merger_.add_module(module); }
   void add_thread(const recording::ThreadRecord&) override {}
 
   void add_sample(const recording::SampleRecord& sample) override {
     using recording::SampleFlag;
     frames_.clear();
-    for (const recording::FrameRecord& frame : sample.frames) frames_.push_back(find_rows(frame));
+    const auto merged = merger_.merge(sample);
+    for (auto frame = merged.rbegin(); frame != merged.rend(); ++frame)
+      if (frame->kind == stack::MergedFrame::Kind::python)
+        add_python_frame(sample.frames[frame->index]);
+      else if (frame->kind == stack::MergedFrame::Kind::native)
+        add_native_frames(merger_.frames_of(frame->index));
     const auto weight = sample.cpu + sample.wall;
     const auto weight_if = [&](SampleFlag flag) { return sample.has(flag) ? weight : std::chrono::nanoseconds{}; };
     table_.add_sample(frames_, weight,
@@ -66,6 +88,7 @@ class TopSink : public sampler::SampleSink {
     recording::CodeRecord record;  ///< what lines need of it
     std::string name;
     std::string file;
+    bool is_interpreters_own = false;  ///< and not shown
     TopRows::Id function = TopRows::others;
     std::unordered_map<std::int32_t, TopRows::Id> lines;  ///< by instruction
   };
@@ -74,12 +97,31 @@ class TopSink : public sampler::SampleSink {
   static constexpr std::size_t most_codes = 200'000;
   static constexpr std::size_t most_line_bytes = std::size_t{64} << 20;
 
-  TopTable::FrameRows find_rows(const recording::FrameRecord& frame) {
-    const auto found = codes_.find(frame.code);
-    if (found == codes_.end()) return {};
-    Code& code = found->second;
-    const auto [line, is_new] = code.lines.try_emplace(names_.function ? 0 : frame.instruction, TopRows::others);
-    if (is_new) line->second = table_.lines().find(code.name, place(code, frame.instruction));
+  void add_python_frame(const recording::FrameRecord& frame) {
+    if (const auto code = codes_.find(frame.code); code == codes_.end())
+      frames_.push_back({});
+    else if (!code->second.is_interpreters_own)
+      frames_.push_back(find_rows(code->second, frame.instruction));
+  }
+
+  /// `frames` have the outermost function first.
+  void add_native_frames(std::span<const profile::FrameId> frames) {
+    for (auto id = frames.rbegin(); id != frames.rend(); ++id) {
+      const auto [known, is_new] = native_rows_.try_emplace(*id);
+      if (is_new) {
+        const profile::Frame& frame = native_frames_.frame(*id);
+        const std::string name = names_.make_harmless(native_frames_.string(frame.name)),
+                          file = names_.make_harmless(native_frames_.string(frame.file));
+        known->second = {table_.functions().find(name, file),
+                         table_.lines().find(name, frame.line > 0 ? file + ':' + std::to_string(frame.line) : file)};
+      }
+      frames_.push_back(known->second);
+    }
+  }
+
+  TopTable::FrameRows find_rows(Code& code, std::int32_t instruction) {
+    const auto [line, is_new] = code.lines.try_emplace(names_.function ? 0 : instruction, TopRows::others);
+    if (is_new) line->second = table_.lines().find(code.name, place(code, instruction));
     return {code.function, line->second};
   }
 
@@ -94,6 +136,10 @@ class TopSink : public sampler::SampleSink {
   symbol::CodeSymbols symbols_;
   std::unordered_map<recording::CodeId, Code> codes_;
   std::vector<TopTable::FrameRows> frames_;
+  symbol::NativeSymbols natives_;
+  profile::Profile native_frames_;
+  profile::SampleMerger<symbol::NativeSymbols> merger_;
+  std::unordered_map<profile::FrameId, TopTable::FrameRows> native_rows_;
   std::size_t line_bytes_ = 0;
 };
 

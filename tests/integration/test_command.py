@@ -95,7 +95,7 @@ def test_output_that_cannot_be_written_is_an_error(pyagent):
     (["record", "-p", "1", "-r", "nan"], ["rate"]), (["record", "-p", "1", "-r", "1e9"], ["rate"]), (["record", "-p", "1", "-d", "0"], ["duration"]),
     (["record", "-p", "1", "-d", "-1"], ["duration"]), (["record", "-p", "1", "-d", "3 days"], ["duration"]),
     (["record", "-p", "1", "-d", "inf"], ["duration"]), (["record", "-p", "1", "-f", "svg"], ["svg", "speedscope", "raw"]),
-    (["record", "-p", "1", "-o", ""], ["output"]), (["record", "-p", "1", "--native"], ["native", "later"]), (["top", "-p", "1", "--delay", "0"], ["delay"]),
+    (["record", "-p", "1", "-o", ""], ["output"]), (["record", "-p", "1", "-n", "--nonblocking"], ["--native", "--nonblocking"]), (["dump", "-p", "1", "-n", "--symbols", ""], ["symbols"]), (["top", "-p", "1", "--delay", "0"], ["delay"]),
     (["convert"], ["recording"]), (["convert", "x.pyagent"], ["--output"]), (["completions"], ["bash", "zsh", "fish"]), (["completions", "tcsh"], ["bash"]),
 ], ids=lambda value: " ".join(value))
 def test_what_cannot_be_meant_is_said_with_status_2(pyagent, words, expected, tmp_path):

@@ -68,6 +68,21 @@ TEST_CASE("lines may be those that functions begin at, files whole paths", "[too
   CHECK(texts(table.lines()) == Texts{"<work> </nowhere/app.py>:20"});
 }
 
+TEST_CASE("frames of the interpreter's own are no rows, as leaf and as caller", "[tools]") {
+  // The code that 3.12 and later run around an inlined __init__.
+  TopTable table;
+  TopSink sink{table, {.make_harmless = in_brackets}};
+  auto own = code(1, "__init__", 0);
+  own.filename = "__init__";
+  sink.add_code(own);
+  sink.add_code(code(2, "work", 20));
+  sink.add_sample(sample({{1, 0}, {2, 0}}, 3ms));
+  sink.add_sample(sample({{2, 0}, {1, 0}, {2, 8}}, 2ms));
+  table.finish_interval(10ms);
+  CHECK(texts(table.functions()) == Texts{"<work> <app.py>"});
+  CHECK(table.functions().sorted(TopColumn::own_time)[0]->all.own == 5ms);
+}
+
 TEST_CASE("processes that run the same function share its row", "[tools]") {
   TopTable table;
   TopSink one{table, {.make_harmless = in_brackets}}, other{table, {.make_harmless = in_brackets}};
