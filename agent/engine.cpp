@@ -12,6 +12,7 @@
 
 #include <cstring>  // memcpy
 
+#include "modules.hpp"
 #include "parked.hpp"
 #include "signals.hpp"
 #include "state.hpp"
@@ -128,7 +129,7 @@ Slot* adopt_thread(pid_t tid, std::uint64_t thread_id, Address stack_end) noexce
   slot->thread_state = slot->searched_head = {};
   slot->has_look_timer = slot->is_second_look = false;
   slot->skipped_searches = 1;
-  if (!slot->writer.is_bound()) slot->writer = recording::StreamWriter{state.spool, slot->number, slot->previous};
+  if (!slot->writer.is_bound()) slot->writer = recording::StreamWriter{state.spool, slot->number, slot->previous, slot->previous_native};
   slot->writer.begin_thread(slot->thread);
   state.owners[slot->number].store(tid, std::memory_order_release);
   if (create_timer(*slot, tid, state.clock == CLOCK_MONOTONIC ? CLOCK_MONOTONIC : cpu_clock)) return slot;
@@ -256,6 +257,8 @@ void restart_in_child() noexcept {
   state.open_error.store(0);
   state.next_code.store(0);
   state.next_thread.store(0);
+  state.next_module.store(0);
+  forget_modules();
   state.helper.store(0);
   slot_hint.store(0);
   begin_own_thread(reinterpret_cast<const void*>(stack.end.value));

@@ -10,12 +10,15 @@
 #include <chrono>   // nanoseconds
 #include <cstdlib>  // secure_getenv
 #include <cstring>  // strncmp
+#include <vector>   // vector
 
 #include "engine.hpp"
 #include "finish.hpp"
 #include "helper.hpp"
 #include "late_start.hpp"
+#include "native.hpp"
 #include "options.hpp"
+#include "pyagent/interpreter/eval_code.hpp"
 #include "pyagent/interpreter/find_runtime.hpp"
 #include "pyagent/interpreter/version_text.hpp"
 #include "pyagent/memory/local_memory.hpp"
@@ -102,7 +105,7 @@ void prepare_process_record() {
   state.process_record = std::span{storage}.first(out.size());
 }
 
-bool find_target(std::string& problem) {
+bool find_target(const Options& options, std::string& problem) {
   const memory::LocalMemory memory{state.pid, state.can_read_by_call};
   interpreter::FindFailure why;
   const auto runtime = interpreter::find_runtime(memory, state.pid, &why);
@@ -120,6 +123,12 @@ bool find_target(std::string& problem) {
             .runtime = runtime->runtime,
             .current_thread = runtime->current_thread_symbol};
   state.target = &target;
+  state.native = options.native && prepare_native();
+  if (state.native && runtime->layout.frame_chain == cpython::FrameChain::frame_object) {
+    static std::vector<AddressRange> code;
+    code = interpreter::find_eval_code(memory, state.pid, *runtime);
+    state.eval_code = code;
+  }
   state.is_doubted = runtime->needs_self_check;
   return true;
 }
@@ -182,7 +191,7 @@ void start(const void* stack_end) {
   state.clock = options->clock == Options::Clock::monotonic ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
   state.interval = static_cast<std::uint64_t>(options->interval().count());
   const bool is_child = text != nullptr && has_sampled_ancestor(text);
-  if (!find_target(problem) || !prepare_output(*options, is_child, problem))
+  if (!find_target(*options, problem) || !prepare_output(*options, is_child, problem))
     return say(problem + "; the program runs unprofiled");
   state.thread_data_offset = find_thread_data();
   prepare_process_record();

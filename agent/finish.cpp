@@ -22,7 +22,10 @@
 #include "pyagent/process/program_name.hpp"
 #include "pyagent/process/status.hpp"
 #include "pyagent/profile/build_profile.hpp"
+#include "pyagent/profile/native_summary.hpp"
 #include "pyagent/recording/reader.hpp"
+#include "pyagent/symbol/code_symbol.hpp"
+#include "pyagent/symbol/native_options.hpp"
 #include "signals.hpp"
 #include "state.hpp"
 
@@ -78,8 +81,12 @@ Errc write_profile(const recording::Reader& reader) {
                                        .full_filenames = options.full_filenames,
                                        .threads = options.threads,
                                        .gil = options.gil,
-                                       .idle = options.idle};
-  const profile::Profile profile = profile::build_profile(reader, wanted);
+                                       .idle = options.idle,
+                                       .native = options.native,
+                                       .native_all = options.native_all};
+  symbol::CodeSymbols codes;
+  symbol::NativeSymbols natives{symbol::native_options(state.pid, options.symbol_directories)};
+  const profile::Profile profile = profile::build_profile(reader, wanted, codes, natives);
   format::FileSink sink{output().path};
   const auto written = options.format == Options::Format::raw ? format::write_raw(profile, sink)
                                                               : format::write_speedscope(profile, sink);
@@ -110,7 +117,7 @@ std::string convert(std::uint64_t cpu) {
     return counts + ": " + output().shown + ", which lacks what stands behind byte " +
            std::to_string(damage.where.value) + " of the recording (" + message(damage) + ")" + kept;
   ::unlink(output().recording.c_str());
-  return counts + ": " + output().shown;
+  return counts + profile::native_summary(reader->counters()) + ": " + output().shown;
 }
 
 bool is_writable_directory(const std::string& directory, std::string& problem) {

@@ -9,6 +9,7 @@
 #include <cstdint>    // uint64_t
 
 #include "engine.hpp"
+#include "native.hpp"
 #include "pyagent/capture/own_process.hpp"
 #include "pyagent/capture/thread_capture.hpp"
 #include "pyagent/cpython/defining_class.hpp"
@@ -205,6 +206,8 @@ __attribute__((noinline)) void update_name(const LocalMemory& memory, Slot& slot
   if (slot.writer.write_thread_name(slot.thread.index, name) == Errc::ok) slot.name_hash = hash;
 }
 
+capture::Wanted wanted() noexcept { return state.native ? capture::Wanted::anchors : capture::Wanted::python; }
+
 /// Frames of all of the thread's states, innermost first.
 struct Capture {
   capture::Outcome outcome = capture::Outcome::whole;
@@ -224,7 +227,7 @@ __attribute__((noinline)) Capture capture_states(LocalMemory& memory, Slot& slot
     result.holds_gil = result.holds_gil || cpython::holds_gil(ProvenMemory{}, memory, state.target->layout, state.target->runtime,
                                                               state.target->current_thread, thread);
     capture::OwnProcess process{*state.target, memory, capture::Trust::own_thread, stack_memory};
-    capture::ThreadCapture capture{*state.target, process, thread};
+    capture::ThreadCapture capture{*state.target, process, thread, wanted()};
     result.outcome = std::max(result.outcome, capture.run(registers, stack, !slot.is_second_look));
   }
   return result;
@@ -278,7 +281,7 @@ constexpr Mark mark_of(capture::Outcome outcome) noexcept {
 }
 
 __attribute__((noinline)) void write_sample(const LocalMemory& memory, Slot& slot, const Capture& captured,
-                                            const capture::RawStack& stack, std::uint64_t now,
+                                            const capture::RawStack& stack, const void* context, std::uint64_t now,
                                             std::uint64_t cpu) noexcept {
   const bool is_proven = captured.outcome == capture::Outcome::whole || captured.outcome == capture::Outcome::repaired;
   if (!ensure_recording()) return count(Counter::dropped);
@@ -288,8 +291,15 @@ __attribute__((noinline)) void write_sample(const LocalMemory& memory, Slot& slo
   if (stack.elided() != 0) head.flags |= bit(SampleFlag::elided);
   const Mark mark = mark_of(captured.outcome);
   head.flags |= mark.flag;
-  if (coded.size() != stack.frames().size() || slot.writer.write_sample(head, coded) != Errc::ok)
+  NativeSample native;
+  if (state.native) {
+    native = capture_native_frames(memory, slot, unwind::registers_of(*static_cast<const ucontext_t*>(context)),
+                                   stack.frames());
+    head.flags |= native.flags;
+  }
+  if (coded.size() != stack.frames().size() || slot.writer.write_sample(head, coded, native.frames) != Errc::ok)
     return count(Counter::dropped);
+  if (!native.frames.empty()) count(recording::native_counter(static_cast<std::uint16_t>(head.flags)));
   slot.sampled_cpu += cpu;
   ++slot.samples;
   count(Counter::samples);
@@ -313,9 +323,10 @@ __attribute__((noinline)) void take_sample(Slot& slot, const void* context) noex
   state.ticked_cpu.fetch_add(used, std::memory_order_relaxed);
   stack.finish();
   if (stack.depth() != 0 && !passes_self_check(captured.outcome)) return count(Counter::dropped);
-  if (stack.depth() == 0)
-    return count(captured.outcome == capture::Outcome::whole ? Counter::without_python : Counter::unreadable);
-  write_sample(memory, slot, captured, stack, read_clock(CLOCK_MONOTONIC), used);
+  const bool is_whole = captured.outcome == capture::Outcome::whole;
+  if (stack.depth() == 0 && !(state.native && is_whole))
+    return count(is_whole ? Counter::without_python : Counter::unreadable);
+  write_sample(memory, slot, captured, stack, context, read_clock(CLOCK_MONOTONIC), used);
 }
 
 /// What the handler's work is given on its own stack.
@@ -367,7 +378,7 @@ extern "C" void pyagent_on_signal(int signal, siginfo_t* info, void* context) {
 }
 
 bool capture_parked(Slot& slot) noexcept {
-  slot.parked.depth = 0;
+  slot.parked.depth = slot.parked.native_depth = 0;
   LocalMemory memory{state.pid, state.can_read_by_call};
   ThreadStates states;
   search_states(memory, slot, states);
@@ -376,19 +387,25 @@ bool capture_parked(Slot& slot) noexcept {
   for (const Address address : states) {
     if (!read_own(memory, slot, address, thread)) continue;
     capture::OwnProcess process{*state.target, memory, capture::Trust::nothing, {}};
-    capture::ThreadCapture capture{*state.target, process, thread};
+    capture::ThreadCapture capture{*state.target, process, thread, wanted()};
     if (capture.run({{}, {}}, stack) != capture::Outcome::whole) return false;
   }
   stack.finish();
-  if (stack.depth() == 0 || !ensure_recording()) return false;
+  if ((stack.depth() == 0 && !state.native) || !ensure_recording()) return false;
   const auto coded = code_frames(memory, slot, stack.frames(), false);
-  if (coded.empty()) return false;
+  if (coded.size() != stack.frames().size()) return false;
   std::copy(coded.begin(), coded.end(), slot.parked.stack.begin());
   slot.parked.depth = static_cast<std::uint32_t>(coded.size());
   slot.parked.elided = stack.elided();
   slot.parked.elided_at = stack.elided_at();
+  if (state.native) {
+    const NativeSample native = capture_waiting_native_frames(memory, slot, stack.frames());
+    std::copy(native.frames.begin(), native.frames.end(), slot.parked.native.begin());
+    slot.parked.native_depth = static_cast<std::uint32_t>(native.frames.size());
+    slot.parked.native_flags = native.flags;
+  }
   if (slot.name_hash == 0) update_name(memory, slot, thread.interpreter);
-  return true;
+  return slot.parked.depth + slot.parked.native_depth != 0;
 }
 
 void write_parked_sample(Slot& slot) noexcept {
@@ -396,11 +413,14 @@ void write_parked_sample(Slot& slot) noexcept {
   const recording::SampleHead head{
       .time = read_clock(CLOCK_MONOTONIC),
       .wall = parked.wall,
-      .flags = bit(SampleFlag::off_cpu) | (parked.elided != 0 ? bit(SampleFlag::elided) : 0),
+      .flags = bit(SampleFlag::off_cpu) | (parked.elided != 0 ? bit(SampleFlag::elided) : 0) |
+               (parked.native_depth != 0 ? parked.native_flags : 0),
       .elided = parked.elided,
       .elided_at = parked.elided_at};
-  if (slot.writer.write_sample(head, std::span{parked.stack}.first(parked.depth)) != Errc::ok)
+  const auto native = std::span{parked.native}.first(parked.native_depth);
+  if (slot.writer.write_sample(head, std::span{parked.stack}.first(parked.depth), native) != Errc::ok)
     return count(Counter::dropped);
+  if (!native.empty()) count(recording::native_counter(head.flags));
   ++slot.samples;
   count(Counter::samples);
 }

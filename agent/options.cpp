@@ -47,6 +47,8 @@ constexpr std::array flags{
     std::pair{std::string_view{"nolineno"}, &Options::nolineno},
     std::pair{std::string_view{"full-filenames"}, &Options::full_filenames},
     std::pair{std::string_view{"quiet"}, &Options::quiet},
+    std::pair{std::string_view{"native"}, &Options::native},
+    std::pair{std::string_view{"native-all"}, &Options::native_all},
 };
 
 /// Empty when the setting was taken.
@@ -56,6 +58,7 @@ std::string apply(const Setting& setting, Options& options) {
     if (name == flag) {
       if (value) return name + " takes no value";
       options.*member = true;
+      options.native = options.native || options.native_all;
       return {};
     }
   const double number = value ? parse_positive(*value).value_or(0) : 0;
@@ -78,6 +81,9 @@ std::string apply(const Setting& setting, Options& options) {
       options.format = Options::Format::raw;
     else
       return "format is speedscope or raw";
+  } else if (name == "symbols") {
+    if (!value || value->empty()) return "symbols wants a directory, as in symbols=/srv/debug";
+    options.symbol_directories.push_back(*value);
   } else if (name == "clock") {
     if (value == "cpu")
       options.clock = Options::Clock::cpu;
@@ -87,7 +93,8 @@ std::string apply(const Setting& setting, Options& options) {
       return "clock is cpu or monotonic";
   } else {
     return "there is no option '" + name +
-           "'; there are rate, output, format, duration, idle, threads, gil, function, nolineno, full-filenames, quiet";
+           "'; there are rate, output, format, duration, native, native-all, symbols, idle, threads, gil, function, "
+           "nolineno, full-filenames, quiet";
   }
   return {};
 }

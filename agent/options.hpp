@@ -5,6 +5,7 @@
 #include <optional>     // optional
 #include <string>       // string
 #include <string_view>  // string_view
+#include <vector>       // vector
 
 namespace pyagent::agent {
 
@@ -25,6 +26,9 @@ struct Options {
   bool nolineno = false;        ///< no lines
   bool full_filenames = false;  ///< paths as the program has them
   bool quiet = false;           ///< no line at the end
+  bool native = false;          ///< frames of native code too
+  bool native_all = false;      ///< and those of the interpreter itself
+  std::vector<std::string> symbol_directories;  ///< where separate debug files are looked for, besides the usual places
   std::optional<std::chrono::nanoseconds> duration;
   Clock clock = Clock::cpu;
 

@@ -13,7 +13,7 @@ namespace {
 /// Writes the sample of a wait that is over, or as long as it is now.
 void write_wait(Slot& slot) noexcept {
   Parked& parked = slot.parked;
-  if (parked.wall != 0 && parked.depth != 0) write_parked_sample(slot);
+  if (parked.wall != 0 && parked.depth + parked.native_depth != 0) write_parked_sample(slot);
   parked.wall = 0;
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>  // uint64_t
 
 #include "pyagent/base/address.hpp"
+#include "pyagent/capture/native_frame.hpp"
 #include "pyagent/cpython/raw_frame.hpp"
 #include "pyagent/cpython/thread_state.hpp"
 #include "pyagent/recording/stream_writer.hpp"
@@ -17,6 +18,9 @@ namespace pyagent::agent {
 /// Frames of a sample that are kept: of a deeper stack the leaf-most and the root-most ones.
 inline constexpr std::uint32_t kept_frames = 2048;
 inline constexpr std::uint32_t kept_root_frames = 64;
+
+/// Native frames of a sample that are kept: the leaf-most ones.
+inline constexpr std::uint32_t kept_native_frames = 2048;
 
 /// A thread that is off the CPU, as the helper thread last saw it.
 struct Parked {
@@ -28,6 +32,9 @@ struct Parked {
   std::uint32_t elided_at;
   bool is_known;  ///< `stack` is where it waits
   std::array<recording::CodedFrame, kept_frames> stack;
+  std::uint32_t native_depth;  ///< frames in `native`
+  std::uint32_t native_flags;
+  std::array<recording::NativeFrameRecord, kept_native_frames> native;
 };
 
 /// Storage for one thread, large and touched only as far as its stacks are deep. Zeroed memory is a free slot.
@@ -53,13 +60,18 @@ struct Slot {
   std::uint64_t name_hash;  ///< of the name recorded last
 
   recording::StreamWriter writer;
-  alignas(16) std::array<std::byte, 12 * 1024> stack;  ///< what the handler works on; see run_on_stack
+  alignas(16) std::array<std::byte, 16 * 1024> stack;  ///< what the handler works on; see run_on_stack
   std::array<std::byte, cpython::max_thread_prefix_size> scratch;
   std::array<std::array<char, 4096>, 3> texts;
   std::array<cpython::RawFrame, kept_frames> frames;
   std::array<recording::CodedFrame, kept_frames> coded;
   std::array<recording::CodedFrame, kept_frames> previous;
   Parked parked;  ///< of the helper thread
+
+  std::array<Address, kept_frames> anchors;
+  std::array<capture::NativeFrame, kept_native_frames> native_frames;
+  std::array<recording::NativeFrameRecord, kept_native_frames> native;
+  std::array<recording::NativeFrameRecord, kept_native_frames> previous_native;
 };
 
 }  // namespace pyagent::agent

@@ -37,6 +37,8 @@ struct State {
   std::uint64_t thread_data_offset;  ///< from pthread_self() to the value of thread-specific key 0; 0 if not known
   std::uint64_t main_thread_id;      ///< pthread_t of the main thread
   AddressRange program_stack;        ///< of the main thread
+  bool native;                       ///< frames of native code are wanted
+  std::span<const AddressRange> eval_code;  ///< of the interpreter's eval loop, where Python leaves nothing on the C stack
 
   const char* recording_path;  ///< ended by NUL, absolute
   std::span<const std::byte> process_record;
@@ -45,6 +47,7 @@ struct State {
   std::atomic<int> open_error;  ///< Errc of a recording that could not be created
   std::atomic<std::uint32_t> next_code;
   std::atomic<std::uint32_t> next_thread;
+  std::atomic<std::uint32_t> next_module;
   std::array<std::atomic<std::uint64_t>, recording::counter_count> counters;
   std::atomic<std::uint64_t> unaccounted_check;  ///< wall clock of the last look for threads without a timer
   std::atomic<std::uint64_t> ticked_cpu;         ///< CPU time that ticks of all threads stood for

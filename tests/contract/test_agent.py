@@ -4,6 +4,8 @@ import pathlib
 import re
 import subprocess
 
+import pytest
+
 import headers
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -64,7 +66,15 @@ def test_what_the_handler_calls_needs_only_listed_symbols_too(build_dir):
     assert unlisted(undefined_symbols(build_dir, "engine"), ["_ZN7pyagent5agent*", "_ZTHN7pyagent5agent*", "__gxx_personality_v0"]) == []
 
 
-def test_the_handler_has_no_initializers_guards_or_landing_pads(build_dir):
-    sections = output("readelf", "-SW", agent_object(build_dir, "handler"))
+def test_what_unwinds_in_the_handler_needs_only_listed_symbols(build_dir):
+    # Both objects also hold what prepares them before there is a handler.
+    assert unlisted(undefined_symbols(build_dir, "native"), ["mmap", "_ZN7pyagent5agent15prepare_modulesEv", "_ZN7pyagent5agent5stateE"]) == []
+    preparing = ["dlsym", "getauxval", "getcwd", "mmap", "readlink", "_ZN7pyagent5agent5stateE"]
+    assert unlisted(undefined_symbols(build_dir, "modules"), ["_r_debug", *preparing]) == []
+
+
+@pytest.mark.parametrize("name", ["handler", "native", "modules"])
+def test_the_handler_has_no_initializers_guards_or_landing_pads(build_dir, name):
+    sections = output("readelf", "-SW", agent_object(build_dir, name))
     assert not re.search(r"\.(init_array|ctors|gcc_except_table)", sections)
-    assert "_ZGV" not in output("nm", agent_object(build_dir, "handler"))
+    assert "_ZGV" not in output("nm", agent_object(build_dir, name))
