@@ -40,24 +40,29 @@ def include_directory(python):
     return found if found and (pathlib.Path(found) / "Python.h").is_file() else None
 
 
+def build_extension(python, name, directory):
+    compiler, is_stripped = BUILDS[name]
+    include = include_directory(python)
+    library = directory / (name + ".so")
+    # Debian's pyconfig.h looks for a part of itself from the directory above.
+    subprocess.run([*compiler, "-std=c++17", "-shared", "-fPIC", "-pthread", "-DNAME=" + name, "-I", include, "-idirafter",
+                    str(pathlib.Path(include).parent), str(SOURCE), "-o", str(library)], check=True)
+    if is_stripped:
+        subprocess.run(["strip", str(library)], check=True)
+
+
 built = {}  # directories by the interpreter's tag
 
 
 @pytest.fixture
 def extensions(python, tmp_path_factory):
     """A directory with the extension, built in each way for this interpreter."""
-    include = include_directory(python)
-    if include is None:
+    if include_directory(python) is None:
         pytest.skip("%s has no headers here" % python.tag)
     if python.tag not in built:
         directory = tmp_path_factory.mktemp("native-" + python.tag)
-        for name, (compiler, is_stripped) in BUILDS.items():
-            library = directory / (name + ".so")
-            # Debian's pyconfig.h looks for a part of itself from the directory above.
-            subprocess.run([*compiler, "-std=c++17", "-shared", "-fPIC", "-pthread", "-DNAME=" + name, "-I", include,
-                            "-idirafter", str(pathlib.Path(include).parent), str(SOURCE), "-o", str(library)], check=True)
-            if is_stripped:
-                subprocess.run(["strip", str(library)], check=True)
+        for name in BUILDS:
+            build_extension(python, name, directory)
         built[python.tag] = directory
     return built[python.tag]
 
@@ -185,3 +190,34 @@ def test_record_takes_the_extensions_frames(python, extensions, tmp_path):
         assert done.returncode == 0, done.stderr
         assert_chain(tmp_path / "p.json", "native_debug")
         assert program.ask("go") == "released"
+
+
+def test_a_recording_of_a_stripped_extension_is_named_where_its_debug_file_is(tmp_path):
+    python = support.find_pythons()[0]
+    if include_directory(python) is None:
+        pytest.skip("%s has no headers here" % python.tag)
+    build_extension(python, "native_debug", tmp_path)
+    symbols = tmp_path / "symbols"
+    symbols.mkdir()
+    library = tmp_path / "native_debug.so"
+    subprocess.run(["objcopy", "--only-keep-debug", str(library), str(symbols / "native_debug.so.debug")], check=True)
+    subprocess.run(["strip", str(library)], check=True)
+    environment = support.agent_environment("native,output=%s" % (tmp_path / "p.json"))
+    process = subprocess.Popen([python.exe, str(PROGRAM), str(tmp_path), "native_debug", "call", "60"], env=environment, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"inside\n"
+        support.wait_for(lambda: support.samples_so_far(tmp_path) > 60, "60 samples")
+    finally:
+        process.kill()
+        process.communicate()
+    recording, = tmp_path.glob("*.pyagent")
+
+    def convert(*options):
+        output = tmp_path / "converted.json"
+        subprocess.run([str(support.TOOL), "convert", str(recording), "-o", str(output), *options], check=True, stderr=subprocess.DEVNULL)
+        return [chain_of(stack) for stack, _ in stacks_with_leaf(support.load_speedscope(output))]
+
+    assert set(map(tuple, convert("--symbols", str(symbols)))) == {tuple(expected("native_debug"))}
+    unnamed = set(map(tuple, convert()))
+    assert unnamed and all(("call", "extension.cc", C_LINES["call"]) not in chain for chain in unnamed)
+    assert set(map(tuple, convert("--no-native"))) == {(expected("native_debug")[0], expected("native_debug")[-1])}

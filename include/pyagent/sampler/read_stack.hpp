@@ -107,6 +107,7 @@ inline Result<std::vector<ThreadStack>> read_stacks(const Target& target, const 
   Options all = options;
   all.idle = true;
   all.gil = false;
+  all.native = false;  // these are stacks of Python functions
   detail::StackSink sink;
   EventWait wait;  // made first: threads are let go while SIGCHLD is still blocked
   Sampler sampler{target, all};

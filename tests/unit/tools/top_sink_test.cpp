@@ -1,6 +1,7 @@
 // Samples become rows with names and lines.
 #include "../../../tools/top_sink.hpp"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -117,4 +118,22 @@ TEST_CASE("flags of samples become sums", "[tools]") {
   CHECK(table.recent().waiting == 9ms);
   CHECK(table.recent().errors == 3);
   CHECK(table.functions().sorted(TopColumn::own_time)[0]->all.own == 16ms);
+}
+
+TEST_CASE("native frames have rows too, between the Python ones", "[tools]") {
+  TopTable table;
+  TopSink sink{table, {.make_harmless = in_brackets}};
+  sink.add_code(code(1, "main", 10));
+  sink.add_code(code(2, "work", 20));
+  sink.add_module({.id = 1, .path = "/nowhere/fast.so", .build_id = {}, .range = {}, .bias = 0});
+  auto record = sample({{2, 0, true}, {1, 8, true}}, 3ms);
+  const auto eval = recording::native_flags(true, false, 1), ordinary = recording::native_flags(false, true, 0);
+  record.native = {{1, 0x5000, ordinary}, {0, 0, eval}, {1, 0x9000, ordinary}, {0, 0, eval}};
+  sink.add_sample(record);
+  table.finish_interval(10ms);
+  auto rows = texts(table.functions());
+  REQUIRE(rows.size() == 4);
+  CHECK(rows[0] == "<fast.so+0x5000> <fast.so>");  // the leaf
+  std::sort(rows.begin(), rows.end());
+  CHECK(rows == Texts{"<fast.so+0x5000> <fast.so>", "<fast.so+0x9000> <fast.so>", "<main> <app.py>", "<work> <app.py>"});
 }
