@@ -75,7 +75,7 @@ def pkg_config(at):
     prefix = install(at)
     pkgconfig = next(prefix.rglob("pyagent.pc")).parent
     flags = run("pkg-config", "--cflags", "--libs", "pyagent", env={"PKG_CONFIG_PATH": str(pkgconfig)}).split()
-    assert flags == ["-I%s" % (prefix / "include")]
+    assert flags == ["-I%s" % (prefix / "include"), "-ldl"]
     run("clang++-14", *STRICT, *flags, HERE / "sample.cpp", "-o", at / "consumer")
     return at / "consumer"
 
