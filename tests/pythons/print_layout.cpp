@@ -57,6 +57,7 @@ void print(const Layout& layout) {
   PYAGENT_PRINT(thread.id);
   PYAGENT_PRINT(thread.status);
   PYAGENT_PRINT(thread.state);
+  PYAGENT_PRINT(thread.cframe);
   PYAGENT_PRINT(thread.root_cframe);
   PYAGENT_PRINT(thread.base_frame);
   PYAGENT_PRINT(thread.datastack_chunk);
