@@ -121,6 +121,7 @@ Slot* adopt_thread(pid_t tid, std::uint64_t thread_id, Address stack_end) noexce
                   .thread_id = thread_id,
                   .is_main = tid == state.pid};
   slot->own_stack = {{}, stack_end};
+  slot->proven_stack = {};
   slot->first_cpu = read_clock(cpu_clock);
   slot->last_cpu = state.clock == CLOCK_MONOTONIC ? read_clock(CLOCK_MONOTONIC) : slot->first_cpu;
   slot->sampled_cpu = slot->samples = slot->name_hash = 0;

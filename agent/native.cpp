@@ -99,15 +99,17 @@ class OwnCode {
   Cache* cache_;
 };
 
-/// The interrupted thread's stack. Where it ends may not be known, and a program may run on a stack of its own making:
-/// each page is asked for once, then read directly.
+/// The interrupted thread's stack. A program may run on a stack of its own making, so each page is asked for before it
+/// is read directly: once in the thread's life, if it is a page of the thread's own stack, which stays.
 class StackMemory {
  public:
   static constexpr bool is_signal_safe = true;
-  explicit StackMemory(const memory::LocalMemory& memory) noexcept : memory_(memory) {}
+  StackMemory(const memory::LocalMemory& memory, AddressRange own_stack, AddressRange& proven) noexcept
+      : memory_(memory), own_stack_(own_stack), proven_(proven) {}
 
   Errc read(Address address, std::span<std::byte> out) const noexcept {
-    if (!known_.contains(address, out.size()) && !extend(address, out.size())) return Errc::unreadable;
+    if (!proven_.contains(address, out.size()) && !known_.contains(address, out.size()) && !extend(address, out.size()))
+      return Errc::unreadable;
     memory::LocalMemory::copy(address, out);
     return Errc::ok;
   }
@@ -119,28 +121,42 @@ class StackMemory {
     const Address begin{address.value & ~(page - 1)}, end{(address.value + size + page - 1) & ~(page - 1)};
     if (end <= begin || end - begin > 2 * page) return false;
     for (Address at = begin; at < end; at = at + page) {
-      if (known_.contains(at)) continue;
+      if (known_.contains(at) || proven_.contains(at)) continue;
       std::byte probe;
       if (memory_.read_guarded(at, {&probe, 1}) != Errc::ok) return false;
     }
-    if (begin <= known_.end && known_.begin <= begin)
-      known_.end = std::max(known_.end, end);
-    else
-      known_ = {begin, end};
+    join(known_, {begin, end});
+    if (own_stack_.begin <= begin + page && end <= own_stack_.end + page) join(proven_, known_);
     return true;
   }
 
+  /// Makes `range` cover `more` as well where both touch, else instead.
+  static void join(AddressRange& range, AddressRange more) noexcept {
+    if (more.begin <= range.end && range.begin <= more.end)
+      range = {std::min(range.begin, more.begin), std::max(range.end, more.end)};
+    else
+      range = more;
+  }
+
   const memory::LocalMemory& memory_;
+  AddressRange own_stack_;
+  AddressRange& proven_;
   mutable AddressRange known_{};
 };
 
 /// Where a stack ends is known of the main thread. Other threads have what the C library keeps of them at the upper end
 /// of theirs. Source: allocate_stack, glibc 2.36 nptl/allocatestack.c
-AddressRange stack_of(const Slot& slot, Address stack_pointer) noexcept {
+/// Empty when it isn't known.
+AddressRange own_stack_of(const Slot& slot, Address stack_pointer) noexcept {
   constexpr std::uint64_t most = std::uint64_t{1} << 30;
   for (const Address end : {Address{slot.thread.thread_id}, slot.own_stack.end})
     if (end > stack_pointer && end - stack_pointer < most) return {stack_pointer, end};
-  return {stack_pointer, stack_pointer + (std::uint64_t{8} << 20)};
+  return {};
+}
+
+AddressRange stack_of(const Slot& slot, Address stack_pointer) noexcept {
+  const AddressRange own = own_stack_of(slot, stack_pointer);
+  return own.size() != 0 ? own : AddressRange{stack_pointer, stack_pointer + (std::uint64_t{8} << 20)};
 }
 
 /// What of Python's is on the C stack, innermost first. Up to 3.9 nothing is but what the eval loops work on.
@@ -235,7 +251,8 @@ NativeSample capture_native_frames(const memory::LocalMemory& memory, Slot& slot
                                    std::span<const cpython::RawFrame> python) noexcept {
   SampleModules modules{memory};
   const capture::PythonAnchors anchors = find_anchors(slot, python);
-  const capture::NativeWalk walk = walk_stack(StackMemory{memory}, slot, start, anchors, modules);
+  const capture::NativeWalk walk = walk_stack(
+      StackMemory{memory, own_stack_of(slot, start.stack_pointer()), slot.proven_stack}, slot, start, anchors, modules);
   return describe_walk(slot, walk, anchors.anchors.size(), modules);
 }
 

@@ -68,6 +68,7 @@ struct Slot {
   std::array<recording::CodedFrame, kept_frames> previous;
   Parked parked;  ///< of the helper thread
 
+  AddressRange proven_stack;  ///< pages of the thread's stack that were seen to be there
   std::array<Address, kept_frames> anchors;
   std::array<capture::NativeFrame, kept_native_frames> native_frames;
   std::array<recording::NativeFrameRecord, kept_native_frames> native;

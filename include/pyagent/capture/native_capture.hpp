@@ -94,6 +94,8 @@ class NativeCapture {
       Progress progress = Progress::stuck;
       if (is_sure(rule, caller)) {
         progress = enter(caller, FoundBy::rules, &rule);
+      } else if (rule.cfa == unwind::CfaRule::unknown && is_first_function(frame)) {
+        return NativeEnd::root;
       } else {
         is_clean_ = false;
         progress = climb(rule.cfa != unwind::CfaRule::unknown);
@@ -104,6 +106,13 @@ class NativeCapture {
         return NativeEnd::truncated;
       }
     }
+  }
+
+  /// A program's first function has a frame pointer of zero, whether it has call frame information (a Python 3.5 was
+  /// seen without) or not. Source: System V ABI, AMD64 supplement, 3.4.1
+  bool is_first_function(const NativeFrame& frame) const noexcept {
+    return is_clean_ && !frame.is_exact && registers_.is_exact(Arch::frame_pointer) && !registers_.frame_pointer() &&
+           anchors_.find_above(registers_.stack_pointer()).count == 0;
   }
 
   enum class Progress : std::uint8_t { made, stuck, full };

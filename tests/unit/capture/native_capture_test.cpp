@@ -135,6 +135,19 @@ TEST_CASE("a stack is unwound by rules from the registers to the root", "[captur
 }
 
 // A call of a function that never returns is often its function's last instruction.
+TEST_CASE("a first function without a rule is the root where the frame pointer is zero", "[capture]") {
+  for (const std::uint64_t frame_pointer : {std::uint64_t{0}, std::uint64_t{0x77}}) {
+    Program program;
+    program.pc = program.bare;
+    program.fp = frame_pointer;
+    program.call_work();
+    program.call_work();
+    const NativeWalk walk = program.walk();
+    CHECK(program.names(walk) == "wwb");
+    CHECK((walk.end == NativeEnd::root) == (frame_pointer == 0));
+  }
+}
+
 TEST_CASE("a caller is looked up before its return address", "[capture]") {
   Program program;
   const Address last = program.code.add(rule_by_sp(24));
