@@ -172,8 +172,13 @@ def stacks_with_leaf(threads):
 def assert_chain(path, build):
     stacks = stacks_with_leaf(support.load_speedscope(path))
     assert len(stacks) > 20
-    wrong = [stack for stack, _ in stacks if chain_of(stack) != expected(build)]
+    chains = [chain_of(stack) for stack, _ in stacks]
+    # In the first and last instructions of functions of Debian's 3.15 the frame pointer may be what its rules don't say:
+    # such stacks are found by scanning, flagged, and one in some hundred has a frame too many.
+    known = [[frame for frame in chain if frame[0] != "[unknown code]"] for chain in chains]
+    wrong = [chain for chain in known if chain != expected(build)]
     assert not wrong, "%d of %d: %s" % (len(wrong), len(stacks), wrong[0])
+    assert sum(len(chain) != len(expected(build)) for chain in chains) <= max(1, 0.05 * len(chains)), chains
 
 
 @pytest.mark.parametrize("build", ["native_debug", "native_stripped"])
