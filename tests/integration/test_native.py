@@ -123,12 +123,21 @@ def thread_in_leaf(threads):
     return found[0]["chain"]
 
 
+def native_chain(pid):
+    """The frames of the thread in `leaf`; looked at again where one is not known, see assert_chain."""
+    for _ in range(3):
+        frames = thread_in_leaf(dump(pid, "-n"))
+        if not any(name in ("[unknown code]", "[truncated]") for name, _, _ in frames):
+            break
+    return frames
+
+
 @pytest.mark.parametrize("kind", ["spin", "wait"])
 def test_dump_shows_the_extensions_frames_between_pythons(python, extensions, kind):
     with support.start_program(python.exe, PROGRAM, [extensions]) as program:
         for build in BUILDS:
             assert program.ask("call %s %s" % (build, kind)) == "inside"
-            frames = thread_in_leaf(dump(program.pid, "-n"))
+            frames = native_chain(program.pid)
             assert chain_of(frames) == expected(build), frames
             plain = thread_in_leaf(dump(program.pid))
             assert [frame for frame in chain_of(plain)] == [expected(build)[0], expected(build)[-1]]
@@ -138,7 +147,7 @@ def test_dump_shows_the_extensions_frames_between_pythons(python, extensions, ki
 def test_dump_shows_a_callback_on_a_thread_of_the_extensions(python, extensions):
     with support.start_program(python.exe, PROGRAM, [extensions]) as program:
         assert program.ask("call_in_thread native_debug wait") == "inside"
-        frames = [(without_class(name), file, line) for name, file, line in thread_in_leaf(dump(program.pid, "-n"))]
+        frames = [(without_class(name), file, line) for name, file, line in native_chain(program.pid)]
         names = [name for name, _, _ in frames]
         after = frames[names.index("callback") + 1:]
         assert after[:3] == expected("native_debug")[1:4], frames
